@@ -1,0 +1,111 @@
+//! The audit log: what entries say, reading them back, and proving that none was touched.
+
+pub(crate) mod chain;
+pub(crate) mod log;
+pub(crate) mod misses;
+pub(crate) mod payload;
+pub(crate) mod verify;
+
+pub use verify::{ChainProblem, Verification};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::entity::{Column, Entity, Field, Raw, Value};
+use crate::error::{Error, Result};
+use crate::identity::UserId;
+
+/// One thing that happened, as the log holds it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct AuditEntry {
+    /// The entry's number in the tenant's log, from 1.
+    pub number: u64,
+    /// The number of the first entry of the same transaction.
+    pub transaction: u64,
+    /// Who did it; `None` for the application itself.
+    pub actor: Option<UserId>,
+    /// The store admin behind it, when one acted for the user.
+    pub admin: Option<UserId>,
+    /// The copy of the store on which it happened.
+    pub device: Uuid,
+    /// Hybrid logical clock: milliseconds since the Unix epoch `<< 16`, and a counter.
+    pub clock: u64,
+    /// When it happened.
+    pub time: Timestamp,
+    /// `insert`, `update` or `delete`; or what happened to the tenant itself, such as
+    /// `member.add`.
+    pub action: String,
+    /// The entity of the record.
+    pub entity: Option<String>,
+    /// The id of the record.
+    pub record: Option<Uuid>,
+    /// `ok`, or why it was refused.
+    pub outcome: String,
+    /// The version of the entity's definition at the time.
+    pub definition_version: Option<u64>,
+    /// The number of the entry that this one takes back.
+    pub undoes: Option<u64>,
+    /// What changed, by column; `None` once the payload was deleted.
+    pub changes: Option<Vec<Change>>,
+    /// The entry's hash, which covers the one before it.
+    pub hash: [u8; 32],
+}
+
+/// How one column changed.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Change {
+    /// The column's name.
+    pub column: String,
+    /// The value before; none before an insert.
+    pub before: Value,
+    /// The value after; none after a delete.
+    pub after: Value,
+    /// Whether the column is secret, so that both values were left out.
+    pub redacted: bool,
+}
+
+impl AuditEntry {
+    /// How one typed column changed, if it did: `(before, after)`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Schema`] if the values recorded then do not fit the column's type today, or if the
+    /// entry is of another entity.
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Store, UserId};
+    /// # #[derive(Entity)] struct Task { title: String, done: bool }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// # let session = store.session(&store.users().create(&UserId::new("ada")?)?)?;
+    /// let id = session.insert(&Task { title: "Tea".into(), done: false })?;
+    /// session.patch(id, Task::DONE.set(true))?;
+    /// let last = session.audit().of(id).newest_first().list()?.remove(0);
+    /// assert_eq!(last.change(Task::DONE)?, Some((Some(false), Some(true))));
+    /// # Ok(()) }
+    /// ```
+    pub fn change<E: Entity, F: Field>(
+        &self,
+        column: Column<E, F>,
+    ) -> Result<Option<(Option<F::Inner>, Option<F::Inner>)>> {
+        if self.entity.as_deref() != Some(E::NAME) {
+            return Err(Error::schema(format!("the entry is not about {:?}", E::NAME)));
+        }
+        let Some(change) =
+            self.changes.iter().flatten().find(|change| change.column == column.name() && !change.redacted)
+        else {
+            return Ok(None);
+        };
+        let typed = |value: &Value| {
+            if value.is_none() {
+                return Ok(None);
+            }
+            F::Inner::from_raw(Raw::new(value.stored()))
+                .map(Some)
+                .map_err(|problem| Error::schema(format!("column {:?} {problem}", column.name())))
+        };
+        Ok(Some((typed(&change.before)?, typed(&change.after)?)))
+    }
+}

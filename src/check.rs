@@ -1,0 +1,321 @@
+//! Verifying a whole store.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use rusqlite::{Connection, OptionalExtension};
+use uuid::Uuid;
+
+use crate::audit::ChainProblem;
+use crate::audit::log::StoredEntry;
+use crate::audit::verify::verify;
+use crate::commit::row_bytes;
+use crate::entity::{Tenancy, Value};
+use crate::error::Result;
+use crate::identity::TenantKey;
+use crate::schema::Catalog;
+use crate::statement::{Table, check as statement};
+
+/// What [`Store::check`](crate::Store::check) looked at, and what it found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// Tenants: users, organizations, members, and the reference tenant.
+    pub tenants: u64,
+    /// Rows of entities.
+    pub rows: u64,
+    /// Audit entries.
+    pub entries: u64,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} tenants, {} rows, {} audit entries: ", self.tenants, self.rows, self.entries)?;
+        if self.is_clean() {
+            return f.write_str("clean");
+        }
+        writeln!(f, "{} findings", self.findings.len())?;
+        self.findings.iter().try_for_each(|finding| writeln!(f, "- {finding}"))
+    }
+}
+
+/// One thing that is wrong with a store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Finding {
+    /// SQLite's own check of the file failed.
+    #[error("the file is damaged: {what}")]
+    Damaged {
+        /// What SQLite says.
+        what: String,
+    },
+    /// A reference names a row that is not there.
+    #[error("{table} holds a reference to a row that is not there")]
+    Reference {
+        /// The physical table.
+        table: String,
+    },
+    /// Rows belong to nobody, or to a tenant of the wrong kind.
+    #[error("{rows} rows of {entity} have no tenant of the right kind")]
+    Owner {
+        /// The entity.
+        entity: String,
+        /// How many rows.
+        rows: u64,
+    },
+    /// A maintained number is not what the rows say.
+    #[error("{tenant}, {entity}: {what} is kept as {kept}, and the rows say {actual}")]
+    Head {
+        /// The tenant.
+        tenant: String,
+        /// The entity.
+        entity: String,
+        /// Which number.
+        what: &'static str,
+        /// As it is kept.
+        kept: i64,
+        /// As the rows say.
+        actual: i64,
+    },
+    /// A row is not what the audit log says.
+    #[error("{tenant}, {entity} {record}: {problem}")]
+    Row {
+        /// The tenant.
+        tenant: String,
+        /// The entity.
+        entity: String,
+        /// The row's id.
+        record: Uuid,
+        /// How they differ.
+        problem: &'static str,
+    },
+    /// A log's chain does not add up.
+    #[error("the log of {tenant}: {problem}")]
+    Chain {
+        /// The tenant.
+        tenant: String,
+        /// What is wrong.
+        problem: ChainProblem,
+    },
+}
+
+/// Checks everything. The connection holds one state of the store meanwhile.
+pub(crate) fn check(connection: &Connection, catalog: &Catalog) -> Result<Report> {
+    let mut report = Report::default();
+    integrity(connection, &mut report)?;
+    if !report.is_clean() {
+        // What a damaged file says of its rows means nothing.
+        return Ok(report);
+    }
+    for table in catalog.tables() {
+        let rows: i64 =
+            statement::without_owner(table).first(connection, |row| Ok(row.get(0)?))?.unwrap_or(0);
+        if rows > 0 {
+            report
+                .findings
+                .push(Finding::Owner { entity: table.entity().to_owned(), rows: rows.unsigned_abs() });
+        }
+    }
+    for tenant in tenants(connection)? {
+        check_tenant(connection, catalog, &tenant, &mut report)?;
+    }
+    Ok(report)
+}
+
+fn integrity(connection: &Connection, report: &mut Report) -> Result<()> {
+    let mut statement = connection.prepare("PRAGMA integrity_check(20)")?;
+    let messages =
+        statement.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    report
+        .findings
+        .extend(messages.into_iter().filter(|message| message != "ok").map(|what| Finding::Damaged { what }));
+    let mut statement = connection.prepare("PRAGMA foreign_key_check")?;
+    let tables =
+        statement.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    report.findings.extend(tables.into_iter().take(20).map(|table| Finding::Reference { table }));
+    Ok(())
+}
+
+struct Tenant {
+    key: TenantKey,
+    tenancy: Tenancy,
+    name: String,
+}
+
+fn tenants(connection: &Connection) -> Result<Vec<Tenant>> {
+    let sql = "SELECT t.key, t.kind, coalesce('user ' || u.id, 'organization ' || o.id, 'member ' || mu.id || ' of ' || mo.id, 'reference entities') \
+               FROM _tenant AS t LEFT JOIN _user AS u ON u.key = t.key LEFT JOIN _organization AS o ON o.key = t.key \
+               LEFT JOIN _member AS m ON m.key = t.key LEFT JOIN _user AS mu ON mu.key = m.user LEFT JOIN _organization AS mo ON mo.key = m.organization \
+               ORDER BY t.key";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut tenants = Vec::new();
+    while let Some(row) = rows.next()? {
+        let kind: String = row.get(1)?;
+        let tenancy = match kind.as_str() {
+            "user" => Tenancy::User,
+            "organization" => Tenancy::Organization,
+            "member" => Tenancy::Member,
+            _ => Tenancy::Reference,
+        };
+        tenants.push(Tenant { key: TenantKey::from_stored(row.get(0)?)?, tenancy, name: row.get(2)? });
+    }
+    Ok(tenants)
+}
+
+/// What the log says a record is.
+#[derive(Default)]
+struct Replayed {
+    version: i64,
+    deleted: bool,
+    /// By column; not all are known once a payload is gone.
+    values: HashMap<String, Value>,
+    complete: bool,
+    /// Columns whose values were left out.
+    redacted: Vec<String>,
+}
+
+fn check_tenant(
+    connection: &Connection,
+    catalog: &Catalog,
+    tenant: &Tenant,
+    report: &mut Report,
+) -> Result<()> {
+    report.tenants += 1;
+    let verification = verify(connection, tenant.key)?;
+    report.entries += verification.entries;
+    report.findings.extend(
+        verification
+            .problems
+            .into_iter()
+            .map(|problem| Finding::Chain { tenant: tenant.name.clone(), problem }),
+    );
+    let mut replayed = replay(connection, tenant.key)?;
+    for table in catalog.tables().iter().filter(|table| table.definition.tenancy() == tenant.tenancy) {
+        check_rows(connection, table, tenant, &mut replayed, report)?;
+    }
+    let vanished = replayed.into_iter().filter(|(_, state)| !state.deleted);
+    report.findings.extend(vanished.map(|((entity, record), _)| Finding::Row {
+        tenant: tenant.name.clone(),
+        entity,
+        record,
+        problem: "the log says it exists, and there is no row",
+    }));
+    Ok(())
+}
+
+/// The last state of each record that the log speaks of.
+fn replay(connection: &Connection, tenant: TenantKey) -> Result<HashMap<(String, Uuid), Replayed>> {
+    let mut records: HashMap<(String, Uuid), Replayed> = HashMap::new();
+    StoredEntry::each(connection, tenant, |entry| {
+        let (Some(entity), Some(record), "ok") = (&entry.entity, entry.record, entry.outcome.as_str()) else {
+            return Ok(());
+        };
+        let state = records.entry((entity.clone(), record)).or_default();
+        match entry.action.as_str() {
+            "insert" => *state = Replayed { version: 1, complete: true, ..Replayed::default() },
+            "update" => state.version += 1,
+            "delete" => state.deleted = true,
+            _ => return Ok(()),
+        }
+        match entry.changes() {
+            Ok(Some(changes)) => {
+                for change in changes {
+                    if change.redacted {
+                        state.redacted.push(change.column);
+                    } else {
+                        state.values.insert(change.column, change.after);
+                    }
+                }
+            }
+            // Deleted on purpose, or damaged, which the chain has told already.
+            Ok(None) | Err(_) => state.complete = false,
+        }
+        Ok(())
+    })?;
+    Ok(records)
+}
+
+fn check_rows(
+    connection: &Connection,
+    table: &Table,
+    tenant: &Tenant,
+    replayed: &mut HashMap<(String, Uuid), Replayed>,
+    report: &mut Report,
+) -> Result<()> {
+    let (mut count, mut bytes, mut last) = (0_i64, 0_i64, 0_i64);
+    let (statement, decode) = statement::rows(table, tenant.key);
+    let mut findings = Vec::new();
+    statement.all(connection, |row| {
+        let row = decode(row)?;
+        count += 1;
+        bytes += row_bytes(&row.values);
+        last = last.max(row.number);
+        let problem = match replayed.remove(&(table.entity().to_owned(), row.id)) {
+            None => Some("there is a row, and the log knows nothing of it"),
+            Some(state) if state.deleted => Some("there is a row, and the log says it was deleted"),
+            Some(state) if state.version != row.version => {
+                Some("its version is not the number of its changes in the log")
+            }
+            Some(state) => {
+                (!agrees(table, &row.values, &state)).then_some("its values are not the ones in the log")
+            }
+        };
+        findings.extend(problem.map(|problem| Finding::Row {
+            tenant: tenant.name.clone(),
+            entity: table.entity().to_owned(),
+            record: row.id,
+            problem,
+        }));
+        Ok(())
+    })?;
+    report.rows += count.unsigned_abs();
+    report.findings.append(&mut findings);
+    let (next, kept_count, kept_bytes) = head(connection, tenant.key, table.key)?;
+    let mut compare = |what, kept: i64, actual: i64, wrong: bool| {
+        if wrong {
+            report.findings.push(Finding::Head {
+                tenant: tenant.name.clone(),
+                entity: table.entity().to_owned(),
+                what,
+                kept,
+                actual,
+            });
+        }
+    };
+    compare("count", kept_count, count, kept_count != count);
+    compare("bytes", kept_bytes, bytes, kept_bytes != bytes);
+    compare("next number", next, last + 1, next <= last);
+    Ok(())
+}
+
+fn agrees(table: &Table, values: &[Value], state: &Replayed) -> bool {
+    table.definition.columns().iter().zip(values).all(|(column, value)| {
+        if column.is_secret() || state.redacted.iter().any(|name| name == column.name()) {
+            return true;
+        }
+        match state.values.get(column.name()) {
+            Some(logged) => logged == value || !state.complete,
+            None => value.is_none() || !state.complete,
+        }
+    })
+}
+
+fn head(connection: &Connection, tenant: TenantKey, entity: i64) -> Result<(i64, i64, i64)> {
+    let sql = "SELECT next, count, bytes FROM _row_head WHERE tenant = ?1 AND entity = ?2";
+    let head = connection
+        .prepare_cached(sql)?
+        .query_row([tenant.get(), entity], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    Ok(head.unwrap_or((1, 0, 0)))
+}

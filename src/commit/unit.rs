@@ -1,0 +1,309 @@
+//! One open write transaction: row changes, their audit entries and heads, all or nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+use uuid::Uuid;
+
+use super::heads::{self, Heads, RowHead};
+use super::{Committer, Writer};
+use crate::audit::chain::{Hash, Link, commitment};
+use crate::entity::truncate_to_micros;
+use crate::error::{Error, Result};
+use crate::identity::TenantKey;
+
+/// Who acts in a transaction; nobody when the application itself does.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Actor {
+    pub(crate) user: Option<TenantKey>,
+}
+
+/// What an audit entry says, apart from what the log itself adds.
+#[derive(Debug)]
+pub(crate) struct Event<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) outcome: &'a str,
+    pub(crate) entity: Option<(&'a str, i64)>,
+    pub(crate) record: Option<Uuid>,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// An open write transaction. Dropped without a commit, it rolls back and gives the writer back:
+/// also when a closure panics.
+pub(crate) struct Unit {
+    committer: Arc<Committer>,
+    /// There until the transaction ends.
+    writer: Option<Box<Writer>>,
+    actor: Actor,
+    now: Timestamp,
+    heads: Heads,
+    /// The number of the first entry in each tenant's log.
+    first_entries: HashMap<TenantKey, i64>,
+    savepoints: usize,
+}
+
+/// What a savepoint brings back: heads in memory are not in SQLite's hands.
+pub(crate) struct Savepoint {
+    heads: Heads,
+    first_entries: HashMap<TenantKey, i64>,
+    name: String,
+}
+
+impl Unit {
+    pub(super) fn begin(committer: Arc<Committer>, writer: Box<Writer>, actor: Actor) -> Result<Self> {
+        let now = truncate_to_micros((writer.clock)());
+        let begun =
+            writer.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
+        if let Err(error) = begun {
+            committer.give_back(writer);
+            return Err(error.into());
+        }
+        Ok(Self {
+            committer,
+            writer: Some(writer),
+            actor,
+            now,
+            heads: Heads::default(),
+            first_entries: HashMap::new(),
+            savepoints: 0,
+        })
+    }
+
+    fn writer(&mut self) -> Result<&mut Writer> {
+        self.writer.as_deref_mut().ok_or(Error::Closed)
+    }
+
+    /// The connection, within the transaction.
+    pub(crate) fn connection(&self) -> Result<&Connection> {
+        let writer = self.writer.as_deref().ok_or(Error::Closed)?;
+        if writer.connection.is_autocommit() {
+            // SQLite itself ends the transaction on some errors (https://sqlite.org/lang_transaction.html).
+            return Err(Error::Busy { reason: "the transaction was rolled back after a failure; repeat it" });
+        }
+        Ok(&writer.connection)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(crate) fn record_bytes_max(&self) -> usize {
+        self.writer.as_ref().map_or(0, |writer| writer.record_bytes_max)
+    }
+
+    /// Commits: stores the heads, then answers only when SQLite has.
+    pub(crate) fn commit(mut self) -> Result<()> {
+        self.connection()?;
+        let Some(writer) = self.writer.as_deref_mut() else { return Err(Error::Closed) };
+        self.heads.store(&writer.connection)?;
+        writer.connection.prepare_cached("COMMIT")?.execute([])?;
+        writer.heads.absorb(std::mem::take(&mut self.heads));
+        if let Some(writer) = self.writer.take() {
+            self.committer.give_back(writer);
+        }
+        Ok(())
+    }
+
+    /// Runs several steps as one: if they fail, nothing of them stays, and the transaction goes on.
+    pub(crate) fn nested<R>(&mut self, steps: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        let savepoint = self.savepoint()?;
+        let outcome = steps(self);
+        match outcome {
+            Ok(result) => {
+                self.release(savepoint)?;
+                Ok(result)
+            }
+            Err(error) => {
+                self.roll_back_to(savepoint)?;
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn savepoint(&mut self) -> Result<Savepoint> {
+        let name = format!("s{}", self.savepoints);
+        self.connection()?.prepare_cached(&format!("SAVEPOINT {name}"))?.execute([])?;
+        self.savepoints += 1;
+        Ok(Savepoint { heads: self.heads.clone(), first_entries: self.first_entries.clone(), name })
+    }
+
+    pub(crate) fn release(&mut self, savepoint: Savepoint) -> Result<()> {
+        self.savepoints -= 1;
+        self.connection()?.prepare_cached(&format!("RELEASE {}", savepoint.name))?.execute([])?;
+        Ok(())
+    }
+
+    pub(crate) fn roll_back_to(&mut self, savepoint: Savepoint) -> Result<()> {
+        self.savepoints -= 1;
+        self.heads = savepoint.heads;
+        self.first_entries = savepoint.first_entries;
+        let name = savepoint.name;
+        // After a failure that ended the whole transaction there is nothing to return to; the
+        // failure itself is the answer, and every later step is refused.
+        if let Ok(connection) = self.connection() {
+            connection.prepare_cached(&format!("ROLLBACK TO {name}"))?.execute([])?;
+            connection.prepare_cached(&format!("RELEASE {name}"))?.execute([])?;
+        }
+        Ok(())
+    }
+
+    /// The head of a tenant's rows of an entity.
+    pub(crate) fn rows(&mut self, tenant: TenantKey, entity: i64) -> Result<&mut RowHead> {
+        let writer = self.writer.as_deref().ok_or(Error::Closed)?;
+        self.heads.rows(&writer.heads, &writer.connection, tenant, entity)
+    }
+
+    /// A new id: UUIDv7 (RFC 9562, section 6.2, method 2), greater than the tenant's last one
+    /// unless it is for another time than now.
+    pub(crate) fn new_id(&mut self, tenant: TenantKey, created: Option<Timestamp>) -> Result<Uuid> {
+        let random: [u8; 16] = self.writer()?.random.fill()?;
+        if let Some(created) = created {
+            return Ok(uuid_v7(milliseconds(created), u128::from_be_bytes(random)));
+        }
+        let now = milliseconds(self.now);
+        let writer = self.writer.as_deref().ok_or(Error::Closed)?;
+        let head = self.heads.log(&writer.heads, &writer.connection, tenant)?;
+        let (last_time, last_random) = parts(head.last_id);
+        let id = if now > last_time {
+            uuid_v7(now, u128::from_be_bytes(random))
+        } else {
+            // The clock stood still or went back: count on from the last id by a random step, so
+            // that the next id can't be told from this one.
+            let step = 1 + (u128::from_be_bytes(random) & 0xffff_ffff);
+            match last_random + step {
+                next if next < 1 << RANDOM_BITS => uuid_v7(last_time, next),
+                _ => uuid_v7(last_time + 1, u128::from_be_bytes(random)),
+            }
+        };
+        head.last_id = id;
+        Ok(id)
+    }
+
+    /// Appends to a tenant's log.
+    pub(crate) fn audit(&mut self, tenant: TenantKey, event: &Event<'_>) -> Result<()> {
+        self.connection()?;
+        let salt: [u8; 16] = self.writer()?.random.fill()?;
+        let writer = self.writer.as_deref().ok_or(Error::Closed)?;
+        let head = self.heads.log(&writer.heads, &writer.connection, tenant)?;
+        let number = head.next;
+        let txn = *self.first_entries.entry(tenant).or_insert(number);
+        // A hybrid logical clock: physical milliseconds, then a counter, never backwards.
+        let physical = i64::try_from(milliseconds(self.now)).unwrap_or(i64::MAX >> 16) << 16;
+        let clock = physical.max(head.clock + 1);
+        let link = Link {
+            number,
+            txn,
+            actor: self.actor.user.map(TenantKey::get),
+            admin: None,
+            device: writer.device,
+            clock,
+            time: self.now.as_microsecond(),
+            action: event.action,
+            entity: event.entity.map(|(name, _)| name),
+            record: event.record,
+            outcome: event.outcome,
+            definition: event.entity.map(|(_, version)| version),
+            undoes: None,
+            commitment: commitment(&salt, &event.payload),
+            previous: head.hash,
+        };
+        let hash = link.hash();
+        append(&writer.connection, tenant, &link, hash, &salt, &event.payload)?;
+        head.next += 1;
+        head.clock = clock;
+        head.hash = hash;
+        Ok(())
+    }
+
+    /// A new tenant with an empty log.
+    pub(crate) fn create_tenant(&mut self, kind: &str) -> Result<TenantKey> {
+        let tenant = crate::schema::identities::create_tenant(self.connection()?, kind)?;
+        let origin: [u8; 32] = self.writer()?.random.fill()?;
+        heads::create_log(self.connection()?, tenant, origin)?;
+        Ok(tenant)
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        let Some(writer) = self.writer.take() else { return };
+        if !writer.connection.is_autocommit() {
+            // If even this fails, the next BEGIN on the connection reports it.
+            let _ = writer.connection.execute_batch("ROLLBACK");
+        }
+        self.committer.give_back(writer);
+    }
+}
+
+fn append(
+    connection: &Connection,
+    tenant: TenantKey,
+    link: &Link<'_>,
+    hash: Hash,
+    salt: &[u8],
+    payload: &[u8],
+) -> Result<()> {
+    let key = tenant.at(link.number)?;
+    let sql = "INSERT INTO _audit (key, txn, actor, admin, device, clock, time, action, entity, record, outcome, definition, undoes, commitment, previous, hash) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+    connection.prepare_cached(sql)?.execute(params![
+        key,
+        link.txn,
+        link.actor,
+        link.admin,
+        link.device.as_bytes(),
+        link.clock,
+        link.time,
+        link.action,
+        link.entity,
+        link.record.as_ref().map(Uuid::as_bytes),
+        link.outcome,
+        link.definition,
+        link.undoes,
+        link.commitment,
+        link.previous,
+        hash
+    ])?;
+    let sql = "INSERT INTO _audit_payload (key, salt, body) VALUES (?1, ?2, ?3)";
+    connection.prepare_cached(sql)?.execute(params![key, salt, payload])?;
+    Ok(())
+}
+
+/// Random bits of a UUIDv7: 12 behind the version and 62 behind the variant.
+const RANDOM_BITS: u32 = 74;
+
+fn milliseconds(time: Timestamp) -> u64 {
+    u64::try_from(time.as_millisecond()).unwrap_or(0).min((1 << 48) - 1)
+}
+
+/// RFC 9562, section 5.7: 48 bits of milliseconds, version 7, 12 random bits, variant 10, 62 more.
+fn uuid_v7(milliseconds: u64, random: u128) -> Uuid {
+    let random = random & ((1 << RANDOM_BITS) - 1);
+    let high = random >> 62;
+    let low = random & ((1 << 62) - 1);
+    Uuid::from_u128(u128::from(milliseconds) << 80 | 7 << 76 | high << 64 | 0b10 << 62 | low)
+}
+
+/// The milliseconds and the random bits of a UUIDv7.
+fn parts(id: Uuid) -> (u64, u128) {
+    let bits = id.as_u128();
+    let random = (bits >> 64 & 0xfff) << 62 | (bits & ((1 << 62) - 1));
+    (u64::try_from(bits >> 80).unwrap_or(u64::MAX), random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_version_7_and_come_apart_again() {
+        let random = 0x2ab_cdef_0123_4567_89ab_u128;
+        let id = uuid_v7(0x0190_f3a0_7c1e, random);
+        assert_eq!(id.get_version_num(), 7);
+        assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
+        assert_eq!(parts(id), (0x0190_f3a0_7c1e, random & ((1 << 74) - 1)));
+        assert_eq!(crate::entity::time_of(id).as_millisecond(), 0x0190_f3a0_7c1e);
+    }
+}

@@ -1,0 +1,447 @@
+//! Rust types that can stand in one column.
+
+use std::marker::PhantomData;
+
+use jiff::Timestamp;
+use rusqlite::types::ValueRef;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::definition::{ColumnDefinition, ColumnKind, OnDelete};
+use super::record::Id;
+use super::value::{Nested, Value, decode_nested};
+use super::{Definition, Entity};
+use crate::error::{Error, Result};
+use crate::identity::UserId;
+
+/// A Rust type that is stored in one column.
+///
+/// Implemented for integers, floats, `bool`, `String`, `Vec<u8>`, `Option`, [`Timestamp`],
+/// [`Uuid`], [`UserId`], [`Id`], enums that derive [`Choice`](derive@crate::Choice), and, through the
+/// derive of [`Entity`], for every serde type as MessagePack.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can not be stored in a column",
+    note = "derive `tenantry::Choice` for an enum of plain variants",
+    note = "write #[entity(nested)] above the field to store any serde type as MessagePack"
+)]
+pub trait Field: Sized {
+    /// The type without its `Option`, if it has one.
+    type Inner: Field;
+    /// Whether the column may hold no value.
+    #[doc(hidden)]
+    const OPTIONAL: bool = false;
+    /// What the column holds.
+    #[doc(hidden)]
+    fn kind() -> ColumnKind;
+    /// The value as it is stored; the error is the problem with it.
+    #[doc(hidden)]
+    fn to_value(&self) -> Result<Value, String>;
+    /// The value as it was stored; the error is the problem with it.
+    #[doc(hidden)]
+    fn from_raw(raw: Raw<'_>) -> Result<Self, String>;
+}
+
+/// A stored value while it is being decoded.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Raw<'r>(ValueRef<'r>);
+
+impl<'r> Raw<'r> {
+    pub(crate) fn new(value: ValueRef<'r>) -> Self {
+        Self(value)
+    }
+
+    pub fn is_none(self) -> bool {
+        matches!(self.0, ValueRef::Null)
+    }
+
+    pub fn text(self) -> Result<&'r str, String> {
+        match self.0 {
+            ValueRef::Text(bytes) => {
+                std::str::from_utf8(bytes).map_err(|_| "holds text that is not UTF-8".to_owned())
+            }
+            _ => Err(self.mismatch("text")),
+        }
+    }
+
+    fn integer(self) -> Result<i64, String> {
+        match self.0 {
+            ValueRef::Integer(integer) => Ok(integer),
+            _ => Err(self.mismatch("an integer")),
+        }
+    }
+
+    fn bytes(self) -> Result<&'r [u8], String> {
+        match self.0 {
+            ValueRef::Blob(bytes) => Ok(bytes),
+            _ => Err(self.mismatch("bytes")),
+        }
+    }
+
+    fn real(self) -> Result<f64, String> {
+        match self.0 {
+            ValueRef::Real(real) => Ok(real),
+            _ => Err(self.mismatch("a float")),
+        }
+    }
+
+    fn mismatch(self, wanted: &str) -> String {
+        let found = match self.0 {
+            ValueRef::Null => "no value",
+            ValueRef::Integer(_) => "an integer",
+            ValueRef::Real(_) => "a float",
+            ValueRef::Text(_) => "text",
+            ValueRef::Blob(_) => "bytes",
+        };
+        format!("holds {found} where {wanted} was expected")
+    }
+
+    /// The value as the column's kind says.
+    pub(crate) fn to_value(self, kind: &ColumnKind) -> Result<Value, String> {
+        if self.is_none() {
+            return Ok(Value::None);
+        }
+        Ok(match kind {
+            ColumnKind::Boolean => Value::Boolean(bool::from_raw(self)?),
+            ColumnKind::Integer => Value::Integer(self.integer()?),
+            ColumnKind::Real => Value::Real(self.real()?),
+            ColumnKind::Text | ColumnKind::Choice(_) | ColumnKind::Member => {
+                Value::Text(self.text()?.to_owned())
+            }
+            ColumnKind::Bytes => Value::Bytes(self.bytes()?.to_vec()),
+            ColumnKind::Uuid | ColumnKind::Reference { .. } => Value::Uuid(Uuid::from_raw(self)?),
+            ColumnKind::Time => Value::Time(Timestamp::from_raw(self)?),
+            ColumnKind::Nested => Value::Nested(Nested::from_stored(self.bytes()?.to_vec())),
+        })
+    }
+}
+
+macro_rules! integers {
+    ($($integer:ty),*) => {$(
+        impl Field for $integer {
+            type Inner = Self;
+            fn kind() -> ColumnKind {
+                ColumnKind::Integer
+            }
+            fn to_value(&self) -> Result<Value, String> {
+                i64::try_from(*self).map(Value::Integer).map_err(|_| format!("{self} is larger than a 64-bit signed integer"))
+            }
+            fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
+                Self::try_from(raw.integer()?).map_err(|_| concat!("holds an integer out of the range of ", stringify!($integer)).to_owned())
+            }
+        }
+    )*};
+}
+integers!(i8, i16, i32, i64, isize, u8, u16, u32, u64, usize);
+
+impl Field for bool {
+    type Inner = Self;
+    fn kind() -> ColumnKind {
+        ColumnKind::Boolean
+    }
+    fn to_value(&self) -> Result<Value, String> {
+        Ok(Value::Boolean(*self))
+    }
+    fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
+        match raw.integer()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err("holds an integer where a boolean was expected".to_owned()),
+        }
+    }
+}
+
+impl Field for f64 {
+    type Inner = Self;
+    fn kind() -> ColumnKind {
+        ColumnKind::Real
+    }
+    fn to_value(&self) -> Result<Value, String> {
+        Ok(Value::Real(*self))
+    }
+    fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
+        raw.real()
+    }
+}
+
+impl Field for f32 {
+    type Inner = Self;
+    fn kind() -> ColumnKind {
+        ColumnKind::Real
+    }
+    fn to_value(&self) -> Result<Value, String> {
+        Ok(Value::Real(f64::from(*self)))
+    }
+    #[allow(clippy::cast_possible_truncation)] // every f32 survives the way through f64
+    fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
+        Ok(raw.real()? as f32)
+    }
+}
+
+impl Field for String {
+    type Inner = Self;
+    fn kind() -> ColumnKind {
+        ColumnKind::Text
+    }
+    fn to_value(&self) -> Result<Value, String> {
+        Ok(Value::Text(self.clone()))
+    }
+    fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
+        Ok(raw.text()?.to_owned())
+    }
+}
+
+impl Field for Vec<u8> {
+    type Inner = Self;
+    fn kind() -> ColumnKind {
+        ColumnKind::Bytes
+    }
+    fn to_value(&self) -> Result<Value, String> {
+        Ok(Value::Bytes(self.clone()))
+    }
+    fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
+        Ok(raw.bytes()?.to_vec())
+    }
+}
+
+impl Field for Uuid {
+    type Inner = Self;
+    fn kind() -> ColumnKind {
+        ColumnKind::Uuid
+    }
+    fn to_value(&self) -> Result<Value, String> {
+        Ok(Value::Uuid(*self))
+    }
+    fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
+        Uuid::from_slice(raw.bytes()?).map_err(|_| "holds bytes that are not a UUID".to_owned())
+    }
+}
+
+impl Field for Timestamp {
+    type Inner = Self;
+    fn kind() -> ColumnKind {
+        ColumnKind::Time
+    }
+    fn to_value(&self) -> Result<Value, String> {
+        Ok(Value::Time(*self))
+    }
+    fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
+        Timestamp::from_microsecond(raw.integer()?).map_err(|_| "holds a time out of range".to_owned())
+    }
+}
+
+impl Field for UserId {
+    type Inner = Self;
+    fn kind() -> ColumnKind {
+        ColumnKind::Member
+    }
+    fn to_value(&self) -> Result<Value, String> {
+        Ok(Value::Text(self.as_str().to_owned()))
+    }
+    fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
+        UserId::new(raw.text()?).map_err(|_| "holds an invalid user id".to_owned())
+    }
+}
+
+impl<E: Entity> Field for Id<E> {
+    type Inner = Self;
+    fn kind() -> ColumnKind {
+        ColumnKind::Reference { entity: E::NAME.to_owned(), on_delete: OnDelete::Restrict }
+    }
+    fn to_value(&self) -> Result<Value, String> {
+        Ok(Value::Uuid(self.uuid()))
+    }
+    fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
+        Uuid::from_raw(raw).map(Id::from_uuid)
+    }
+}
+
+/// `Inner = T` and not `T::Inner`: an `Option<Option<T>>` has no column.
+impl<T: Field<Inner = T>> Field for Option<T> {
+    type Inner = T;
+    const OPTIONAL: bool = true;
+    fn kind() -> ColumnKind {
+        T::kind()
+    }
+    fn to_value(&self) -> Result<Value, String> {
+        self.as_ref().map_or(Ok(Value::None), T::to_value)
+    }
+    fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
+        if raw.is_none() { Ok(None) } else { T::from_raw(raw).map(Some) }
+    }
+}
+
+/// The type of the column handle of a nested field: any serde type, stored as MessagePack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AsNested<T>(pub T);
+
+impl<T> From<T> for AsNested<T> {
+    fn from(value: T) -> Self {
+        AsNested(value)
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Field for AsNested<T> {
+    type Inner = Self;
+    fn kind() -> ColumnKind {
+        ColumnKind::Nested
+    }
+    fn to_value(&self) -> Result<Value, String> {
+        encode_nested(&self.0)
+    }
+    fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
+        decode_nested(raw.bytes()?).map(AsNested)
+    }
+}
+
+fn encode_nested<T: Serialize>(value: &T) -> Result<Value, String> {
+    Nested::new(value).map(Value::Nested).map_err(|error| error.to_string())
+}
+
+/// Collects a record's values in the order of its definition.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Encoder {
+    values: Vec<Value>,
+}
+
+impl Encoder {
+    pub(crate) fn encode<E: Entity>(entity: &E, columns: usize) -> Result<Vec<Value>> {
+        let mut encoder = Encoder { values: Vec::with_capacity(columns) };
+        entity.encode(&mut encoder)?;
+        Ok(encoder.values)
+    }
+
+    pub fn field<F: Field>(&mut self, column: &'static str, value: &F) -> Result<()> {
+        self.values.push(value.to_value().map_err(|problem| Error::invalid(column, problem))?);
+        Ok(())
+    }
+
+    pub fn nested<T: Serialize>(&mut self, column: &'static str, value: &T) -> Result<()> {
+        self.values.push(encode_nested(value).map_err(|problem| Error::invalid(column, problem))?);
+        Ok(())
+    }
+
+    pub fn nested_option<T: Serialize>(&mut self, column: &'static str, value: &Option<T>) -> Result<()> {
+        match value {
+            Some(value) => self.nested(column, value),
+            None => {
+                self.values.push(Value::None);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Hands out a stored record's values in the order of its definition.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Decoder<'r, 's> {
+    row: &'r rusqlite::Row<'s>,
+    next: usize,
+}
+
+impl<'r, 's> Decoder<'r, 's> {
+    pub(crate) fn new(row: &'r rusqlite::Row<'s>, first: usize) -> Self {
+        Self { row, next: first }
+    }
+
+    fn raw(&mut self) -> Result<Raw<'r>> {
+        let value = self.row.get_ref(self.next)?;
+        self.next += 1;
+        Ok(Raw::new(value))
+    }
+
+    pub fn field<F: Field>(&mut self, column: &'static str) -> Result<F> {
+        F::from_raw(self.raw()?).map_err(|problem| unreadable(column, &problem))
+    }
+
+    pub fn nested<T: DeserializeOwned>(&mut self, column: &'static str) -> Result<T> {
+        let raw = self.raw()?;
+        raw.bytes().and_then(decode_nested).map_err(|problem| unreadable(column, &problem))
+    }
+
+    pub fn nested_option<T: DeserializeOwned>(&mut self, column: &'static str) -> Result<Option<T>> {
+        let raw = self.raw()?;
+        if raw.is_none() {
+            return Ok(None);
+        }
+        raw.bytes().and_then(decode_nested).map(Some).map_err(|problem| unreadable(column, &problem))
+    }
+
+    pub(crate) fn values(mut self, definition: &Definition) -> Result<Vec<Value>> {
+        definition
+            .columns()
+            .iter()
+            .map(|column| {
+                self.raw()?.to_value(column.kind()).map_err(|problem| unreadable(column.name(), &problem))
+            })
+            .collect()
+    }
+}
+
+fn unreadable(column: &str, problem: &str) -> Error {
+    Error::schema(format!("column {column:?} can not be read: it {problem}"))
+}
+
+/// What the derive adds to a column: its name, its attributes, and whether `Option` wraps it.
+#[doc(hidden)]
+pub fn column_of<F: Field>(name: &'static str) -> ColumnDefinition {
+    let column = ColumnDefinition::new(name, F::kind());
+    if F::OPTIONAL { column.optional() } else { column }
+}
+
+/// Column types that refer to a record: [`Id`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a reference",
+    note = "`on_delete` belongs to fields of type `Id<Other>` or `Option<Id<Other>>`"
+)]
+pub trait Refers: Field {}
+impl<E: Entity> Refers for Id<E> {}
+
+/// What the derive makes of a reference with `on_delete`.
+#[doc(hidden)]
+pub fn reference_of<F>(name: &'static str, on_delete: OnDelete) -> ColumnDefinition
+where
+    F: Field,
+    F::Inner: Refers,
+{
+    let mut column = column_of::<F>(name);
+    if let ColumnKind::Reference { on_delete: action, .. } = &mut column.kind {
+        *action = on_delete;
+    }
+    column
+}
+
+/// A typed handle of a column; the derive makes one constant for each field.
+pub struct Column<M, F> {
+    name: &'static str,
+    marker: PhantomData<fn() -> (M, F)>,
+}
+
+impl<M, F> Column<M, F> {
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, marker: PhantomData }
+    }
+
+    /// The column's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl<M, F> Clone for Column<M, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<M, F> Copy for Column<M, F> {}
+impl<M, F> std::fmt::Debug for Column<M, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Column({})", self.name)
+    }
+}

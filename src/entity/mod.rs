@@ -1,0 +1,80 @@
+//! What a record is: its definition, its columns, its values.
+
+mod definition;
+mod field;
+mod record;
+mod value;
+
+pub(crate) use definition::truncate_to_micros;
+pub use definition::{
+    ColumnDefinition, ColumnKind, Definition, Direction, IndexDefinition, OnDelete, Tenancy,
+};
+pub use field::{AsNested, Column, Field, Refers};
+pub use field::{Decoder, Encoder, Raw, column_of, reference_of};
+pub use record::{Fields, Id, Record, Target};
+pub(crate) use record::{time_of, unknown_column};
+pub use value::{Nested, Value};
+
+use crate::error::Result;
+
+/// A Rust struct whose values are records of the store. Derive it.
+///
+/// ```
+/// use tenantry::{Entity, Id, Timestamp};
+///
+/// #[derive(Debug, Clone, PartialEq, Entity)]
+/// struct Project {
+///     name: String,
+/// }
+///
+/// #[derive(Debug, Clone, PartialEq, Entity)]
+/// #[entity(index(done, due desc))]
+/// struct Task {
+///     title: String,
+///     done: bool,
+///     due: Option<Timestamp>,
+///     tags: Vec<String>,
+///     #[entity(on_delete = cascade)]
+///     project: Option<Id<Project>>,
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an entity",
+    note = "derive `tenantry::Entity` for a struct with named fields"
+)]
+pub trait Entity: Sized + 'static {
+    /// Who owns the rows: one of the markers in [`tenancy`](crate::tenancy).
+    type Tenancy: crate::tenancy::Marker;
+    /// The entity's name.
+    const NAME: &'static str;
+    /// What the store knows of the entity.
+    fn definition() -> Definition;
+    #[doc(hidden)]
+    fn encode(&self, encoder: &mut Encoder) -> Result<()>;
+    #[doc(hidden)]
+    fn decode(decoder: &mut Decoder<'_, '_>) -> Result<Self>;
+}
+
+/// What a query can return: an [`Entity`], or [`Fields`] of a dynamic one.
+pub trait Model: sealed::Sealed + Sized {
+    #[doc(hidden)]
+    fn decode_row(definition: &Definition, decoder: Decoder<'_, '_>) -> Result<Self>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<E: super::Entity> Sealed for E {}
+    impl Sealed for super::Fields {}
+}
+
+impl<E: Entity> Model for E {
+    fn decode_row(_: &Definition, mut decoder: Decoder<'_, '_>) -> Result<Self> {
+        E::decode(&mut decoder)
+    }
+}
+
+impl Model for Fields {
+    fn decode_row(definition: &Definition, decoder: Decoder<'_, '_>) -> Result<Self> {
+        Ok(Fields::from_values(definition, decoder.values(definition)?))
+    }
+}

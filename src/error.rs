@@ -1,0 +1,287 @@
+//! The one error type: what happened, where, and what to do.
+
+use std::path::PathBuf;
+
+/// The result of every fallible call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A boxed cause, as [`std::error::Error::source`] returns it.
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong, where, and what to do about it.
+///
+/// Match on the variant; the text is for people and may change. No text ever holds another
+/// tenant's data or the value of a secret column.
+///
+/// [`source`](std::error::Error::source) is empty for errors of constraints, access and SQL, since
+/// SQLite's own text names hidden tables; it holds the cause for I/O and damage.
+///
+/// ```
+/// use tenantry::{Error, UserId};
+/// # fn main() -> tenantry::Result<()> {
+/// let store = tenantry::Store::temporary()?;
+/// let nobody = UserId::new("nobody")?;
+/// assert!(matches!(store.session(&nobody), Err(Error::UnknownUser { .. })));
+/// # Ok(()) }
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No such record. A record of another tenant and a record that does not exist are the same.
+    #[error("no {entity} has this id")]
+    NotFound {
+        /// The entity that was searched.
+        entity: String,
+    },
+    /// [`Query::one`](crate::Query::one) found more than one record.
+    #[error("more than one {entity} matches; narrow the filter or use `first`")]
+    NotUnique {
+        /// The entity that was searched.
+        entity: String,
+    },
+    /// The record has another version than the one that the change expected.
+    #[error(
+        "the {entity} has version {actual}, not {expected}: it changed since it was read; read it again and repeat the change"
+    )]
+    Conflict {
+        /// The entity of the record.
+        entity: String,
+        /// The version that the caller named.
+        expected: u64,
+        /// The version that the record has.
+        actual: u64,
+    },
+    /// Another record of the same tenant already has these values.
+    #[error("another {entity} already has this {}", columns.join(", "))]
+    Unique {
+        /// The entity of the record.
+        entity: String,
+        /// The columns that have to be unique together.
+        columns: Vec<String>,
+    },
+    /// A reference names a record that is not there, or a record is still referred to.
+    #[error("{entity}.{column}: {problem}")]
+    Reference {
+        /// The entity that holds the reference.
+        entity: String,
+        /// The column that holds it.
+        column: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The database refused a value that no more exact error describes.
+    #[error("a constraint of {entity} refused the change")]
+    Constraint {
+        /// The entity of the record.
+        entity: String,
+    },
+    /// A value, name or argument that cannot be accepted.
+    #[error("{field}: {problem}")]
+    InvalidInput {
+        /// The field, column or argument.
+        field: String,
+        /// What is wrong with it and what would be right.
+        problem: String,
+    },
+    /// The session does not reach this entity or may not do this.
+    #[error("access denied: {reason}")]
+    AccessDenied {
+        /// Why, in the caller's own terms.
+        reason: String,
+    },
+    /// No user has this id.
+    #[error("there is no user {user:?}; create it with `store.users().create(..)`")]
+    UnknownUser {
+        /// The id that was asked for.
+        user: String,
+    },
+    /// No organization has this id. Only calls on the store itself tell so; a session is told
+    /// [`NotMember`](Error::NotMember) whether or not the organization exists.
+    #[error("there is no organization {organization:?}; create it with `store.organizations().create(..)`")]
+    UnknownOrganization {
+        /// The id that was asked for.
+        organization: String,
+    },
+    /// A user or organization with this id exists already.
+    #[error("{id:?} exists already")]
+    Exists {
+        /// The id that is taken.
+        id: String,
+    },
+    /// The user is not a member of the organization, or no longer.
+    #[error("{user:?} is not a member of {organization:?}")]
+    NotMember {
+        /// The user.
+        user: String,
+        /// The organization.
+        organization: String,
+    },
+    /// The user or organization is disabled.
+    #[error("{id:?} is disabled")]
+    Disabled {
+        /// The id of the user or organization.
+        id: String,
+    },
+    /// The store is open for writing elsewhere.
+    #[error("{} is open for writing {holder}", path.display())]
+    Locked {
+        /// The store's file.
+        path: PathBuf,
+        /// Who holds it, and what to do.
+        holder: &'static str,
+    },
+    /// The store is busy; the call changed nothing and may be repeated.
+    #[error("busy: {reason}")]
+    Busy {
+        /// What it waits for.
+        reason: &'static str,
+    },
+    /// The store, or the folder that holds it, can only be read.
+    #[error("{reason}")]
+    ReadOnly {
+        /// What cannot be written, and what to do.
+        reason: String,
+    },
+    /// The disk, or the room that SQLite has in the file, is full. Nothing of the call was kept.
+    #[error("the disk is full; nothing of this call was kept: make room and repeat it")]
+    Full,
+    /// The operating system failed to read or write. Nothing of the call was kept.
+    #[error("input or output failed on {what}")]
+    Io {
+        /// What was read or written.
+        what: String,
+        /// The cause.
+        source: Cause,
+    },
+    /// The file is damaged, or is not a store.
+    #[error("{what}")]
+    Corrupt {
+        /// What is wrong with the file, and what to do.
+        what: String,
+        /// The cause, where there is one.
+        source: Option<Cause>,
+    },
+    /// The definitions contradict each other or the file.
+    #[error("schema: {problem}")]
+    Schema {
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A limit was reached.
+    #[error("{limit}: {problem}")]
+    LimitExceeded {
+        /// The limit's name.
+        limit: &'static str,
+        /// What reached it and what to do.
+        problem: String,
+    },
+    /// A transaction's closure gave up with an error of its own, made by [`Error::aborted`].
+    #[error("the transaction was given up: {source}")]
+    Aborted {
+        /// The closure's own error.
+        source: Cause,
+    },
+    /// The store was closed.
+    #[error("the store is closed; open it again")]
+    Closed,
+}
+
+impl Error {
+    /// Wraps an application's own error, so that a transaction's closure can return it: the
+    /// transaction rolls back and the caller finds it in `source()`.
+    ///
+    /// ```
+    /// # use tenantry::{Store, UserId, Error};
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::temporary()?;
+    /// # let ada = store.users().create(&UserId::new("ada")?)?;
+    /// let session = store.session(&ada)?;
+    /// let outcome = session.transaction(|_| Err::<(), _>(Error::aborted("not today")));
+    /// assert!(matches!(outcome, Err(Error::Aborted { .. })));
+    /// # Ok(()) }
+    /// ```
+    pub fn aborted(source: impl Into<Cause>) -> Self {
+        Error::Aborted { source: source.into() }
+    }
+
+    /// Whether repeating the same call may succeed without changing it.
+    ///
+    /// ```
+    /// assert!(tenantry::Error::Full.is_retryable());
+    /// assert!(!tenantry::Error::Closed.is_retryable());
+    /// ```
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Error::Busy { .. } | Error::Locked { .. } | Error::Full | Error::Io { .. })
+    }
+
+    pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Error::InvalidInput { field: field.into(), problem: problem.into() }
+    }
+
+    pub(crate) fn schema(problem: impl Into<String>) -> Self {
+        Error::Schema { problem: problem.into() }
+    }
+
+    pub(crate) fn corrupt(what: impl Into<String>) -> Self {
+        Error::Corrupt { what: what.into(), source: None }
+    }
+
+    pub(crate) fn io(what: impl Into<String>, source: impl Into<Cause>) -> Self {
+        Error::Io { what: what.into(), source: source.into() }
+    }
+}
+
+/// The meaning of a SQLite failure outside constraints, from its result code alone
+/// (<https://sqlite.org/rescode.html>): its text names tables that a tenant must not learn of.
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode as Code;
+        match error.sqlite_error_code() {
+            Some(Code::DiskFull) => Error::Full,
+            Some(Code::DatabaseBusy | Code::DatabaseLocked | Code::FileLockingProtocolFailed) => {
+                Error::Busy { reason: "another connection holds the database; try again" }
+            }
+            Some(Code::ReadOnly) => {
+                Error::ReadOnly { reason: "the store's file or folder can not be written".to_owned() }
+            }
+            Some(Code::PermissionDenied | Code::CannotOpen) => {
+                Error::io("the store's file", without_text(&error))
+            }
+            Some(Code::DatabaseCorrupt) => Error::Corrupt {
+                what: "the store's file is damaged; restore it from a backup".to_owned(),
+                source: Some(without_text(&error)),
+            },
+            Some(Code::NotADatabase) => Error::Corrupt {
+                what: "the file is not a SQLite database, or is encrypted".to_owned(),
+                source: Some(without_text(&error)),
+            },
+            Some(Code::TooBig) => Error::LimitExceeded {
+                limit: "value size",
+                problem: "a value is longer than SQLite can hold".to_owned(),
+            },
+            Some(Code::ConstraintViolation) => {
+                Error::Constraint { entity: "the store's own tables".to_owned() }
+            }
+            Some(_) => Error::io("the store's database", without_text(&error)),
+            None => Error::Corrupt {
+                what: "the store's file holds a value of an unexpected type".to_owned(),
+                source: None,
+            },
+        }
+    }
+}
+
+/// The result code as a cause, without SQLite's message.
+fn without_text(error: &rusqlite::Error) -> Cause {
+    match error {
+        rusqlite::Error::SqliteFailure(code, _) => Box::new(*code),
+        _ => "SQLite failed outside a statement".into(),
+    }
+}
+
+impl From<r2d2::Error> for Error {
+    fn from(_: r2d2::Error) -> Self {
+        Error::Busy { reason: "every read connection is in use; try again" }
+    }
+}

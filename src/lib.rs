@@ -1,0 +1,51 @@
+//! An embedded multi-tenant store over SQLite for local-first apps.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+// The derive names the crate as its users do.
+extern crate self as tenantry;
+
+mod audit;
+mod check;
+mod commit;
+mod entity;
+mod error;
+mod identity;
+mod query;
+mod schema;
+mod scope;
+mod session;
+mod statement;
+mod store;
+pub mod tenancy;
+
+pub use jiff::Timestamp;
+pub use tenantry_derive::{Choice, Entity};
+pub use uuid::Uuid;
+
+pub use audit::{AuditEntry, ChainProblem, Change, Verification};
+pub use check::{Finding, Report};
+pub use entity::{
+    AsNested, Column, ColumnDefinition, ColumnKind, Definition, Direction, Entity, Field, Fields, Id,
+    IndexDefinition, Model, Nested, OnDelete, Record, Refers, Target, Tenancy, Value,
+};
+pub use error::{Error, Result};
+pub use identity::{Membership, Organization, OrganizationId, Role, User, UserId};
+pub use query::{Cursor, DynamicColumn, Filter, Number, Order, Ordered, Patch, Text, column};
+pub use session::{
+    Audit, AuditPage, Dynamic, Joined, JoinedPage, OrganizationSession, Page, Query, Records,
+    ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,
+};
+pub use store::{Builder, Organizations, Store, Users};
+
+/// What the derives call. Not for anybody else.
+#[doc(hidden)]
+pub mod codegen_support {
+    pub use crate::entity::{
+        AsNested, Column, ColumnDefinition, ColumnKind, Decoder, Definition, Encoder, Entity, Field,
+        IndexDefinition, OnDelete, Raw, Tenancy, Value, column_of, reference_of,
+    };
+    pub use crate::query::Ordered;
+    pub use crate::tenancy;
+    pub use std::result::Result as StdResult;
+    pub type Result<T> = crate::Result<T>;
+}

@@ -1,0 +1,279 @@
+//! Users, organizations and members in the store's own tables.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::error::{Error, Result};
+use crate::identity::{Membership, Organization, OrganizationId, Role, TenantKey, User, UserId};
+
+/// A user or organization as it is stored.
+pub(crate) struct Stored<T> {
+    pub(crate) key: TenantKey,
+    pub(crate) value: T,
+}
+
+fn time(row: &Row<'_>, column: usize) -> Result<Timestamp> {
+    Timestamp::from_microsecond(row.get(column)?)
+        .map_err(|_| Error::corrupt("the store holds a time out of range"))
+}
+
+fn user(row: &Row<'_>) -> Result<Stored<User>> {
+    Ok(Stored {
+        key: TenantKey::from_stored(row.get(0)?)?,
+        value: User {
+            id: UserId::new(row.get::<_, String>(1)?)
+                .map_err(|_| Error::corrupt("the store holds an invalid user id"))?,
+            name: row.get(2)?,
+            disabled: row.get(3)?,
+            created: time(row, 4)?,
+        },
+    })
+}
+
+fn organization(row: &Row<'_>) -> Result<Stored<Organization>> {
+    Ok(Stored {
+        key: TenantKey::from_stored(row.get(0)?)?,
+        value: Organization {
+            id: OrganizationId::new(row.get::<_, String>(1)?)
+                .map_err(|_| Error::corrupt("the store holds an invalid organization id"))?,
+            name: row.get(2)?,
+            disabled: row.get(3)?,
+            created: time(row, 4)?,
+        },
+    })
+}
+
+fn one<T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+    decode: impl FnOnce(&Row<'_>) -> Result<T>,
+) -> Result<Option<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
+    rows.next()?.map(decode).transpose()
+}
+
+fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl rusqlite::Params,
+    decode: impl Fn(&Row<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
+    let mut decoded = Vec::new();
+    while let Some(row) = rows.next()? {
+        decoded.push(decode(row)?);
+    }
+    Ok(decoded)
+}
+
+pub(crate) fn find_user(connection: &Connection, id: &UserId) -> Result<Stored<User>> {
+    one(connection, "SELECT key, id, name, disabled, created FROM _user WHERE id = ?1", [id.as_str()], user)?
+        .ok_or_else(|| Error::UnknownUser { user: id.to_string() })
+}
+
+pub(crate) fn find_organization(
+    connection: &Connection,
+    id: &OrganizationId,
+) -> Result<Stored<Organization>> {
+    one(
+        connection,
+        "SELECT key, id, name, disabled, created FROM _organization WHERE id = ?1",
+        [id.as_str()],
+        organization,
+    )?
+    .ok_or_else(|| Error::UnknownOrganization { organization: id.to_string() })
+}
+
+/// A page of users in the order of their ids.
+pub(crate) fn users(connection: &Connection, after: Option<&UserId>, limit: u32) -> Result<Vec<User>> {
+    let after = after.map_or("", UserId::as_str);
+    let sql = "SELECT key, id, name, disabled, created FROM _user WHERE id > ?1 ORDER BY id LIMIT ?2";
+    all(connection, sql, params![after, limit], |row| Ok(user(row)?.value))
+}
+
+/// A page of organizations in the order of their ids.
+pub(crate) fn organizations(
+    connection: &Connection,
+    after: Option<&OrganizationId>,
+    limit: u32,
+) -> Result<Vec<Organization>> {
+    let after = after.map_or("", OrganizationId::as_str);
+    let sql = "SELECT key, id, name, disabled, created FROM _organization WHERE id > ?1 ORDER BY id LIMIT ?2";
+    all(connection, sql, params![after, limit], |row| Ok(organization(row)?.value))
+}
+
+/// A member as it is stored; also one that has left.
+pub(crate) struct StoredMember {
+    pub(crate) key: TenantKey,
+    pub(crate) role: Role,
+    pub(crate) active: bool,
+}
+
+pub(crate) fn find_member(
+    connection: &Connection,
+    organization: TenantKey,
+    user: TenantKey,
+) -> Result<Option<StoredMember>> {
+    let sql = "SELECT key, role, active FROM _member WHERE organization = ?1 AND user = ?2";
+    one(connection, sql, [organization.get(), user.get()], |row| {
+        Ok(StoredMember {
+            key: TenantKey::from_stored(row.get(0)?)?,
+            role: Role::from_stored(&row.get::<_, String>(1)?)?,
+            active: row.get(2)?,
+        })
+    })
+}
+
+/// Whether the user is now a member of the organization.
+pub(crate) fn is_member(connection: &Connection, organization: TenantKey, user: &str) -> Result<bool> {
+    let sql = "SELECT 1 FROM _user AS u JOIN _member AS m ON m.organization = ?1 AND m.user = u.key WHERE u.id = ?2 AND m.active = 1";
+    Ok(connection
+        .prepare_cached(sql)?
+        .query_row(params![organization.get(), user], |_| Ok(()))
+        .optional()?
+        .is_some())
+}
+
+/// A page of an organization's members in the order of their users' ids.
+pub(crate) fn members(
+    connection: &Connection,
+    organization: TenantKey,
+    after: Option<&UserId>,
+    limit: u32,
+) -> Result<Vec<Membership>> {
+    let sql = "SELECT u.id, u.name, m.role, m.created FROM _member AS m JOIN _user AS u ON u.key = m.user \
+               WHERE m.organization = ?1 AND m.active = 1 AND u.id > ?2 ORDER BY u.id LIMIT ?3";
+    let after = after.map_or("", UserId::as_str);
+    all(connection, sql, params![organization.get(), after, limit], |row| {
+        Ok(Membership {
+            user: UserId::new(row.get::<_, String>(0)?)
+                .map_err(|_| Error::corrupt("the store holds an invalid user id"))?,
+            name: row.get(1)?,
+            role: Role::from_stored(&row.get::<_, String>(2)?)?,
+            created: time(row, 3)?,
+        })
+    })
+}
+
+/// The organizations that a user is a member of, in the order of their ids.
+pub(crate) fn memberships(connection: &Connection, user: TenantKey) -> Result<Vec<(OrganizationId, Role)>> {
+    let sql = "SELECT o.id, m.role FROM _member AS m JOIN _organization AS o ON o.key = m.organization \
+               WHERE m.user = ?1 AND m.active = 1 ORDER BY o.id";
+    all(connection, sql, [user.get()], |row| {
+        let id = OrganizationId::new(row.get::<_, String>(0)?)
+            .map_err(|_| Error::corrupt("the store holds an invalid organization id"))?;
+        Ok((id, Role::from_stored(&row.get::<_, String>(1)?)?))
+    })
+}
+
+/// Who is disabled: `(is the user, is the organization or the membership over)`. One statement, for
+/// stores that another process writes.
+pub(crate) fn is_disabled(connection: &Connection, key: TenantKey) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM _user WHERE key = ?1 AND disabled = 1) \
+               OR EXISTS (SELECT 1 FROM _organization WHERE key = ?1 AND disabled = 1) \
+               OR EXISTS (SELECT 1 FROM _member WHERE key = ?1 AND active = 0)";
+    Ok(connection.prepare_cached(sql)?.query_row([key.get()], |row| row.get(0))?)
+}
+
+/// A new tenant key.
+pub(crate) fn create_tenant(connection: &Connection, kind: &str) -> Result<TenantKey> {
+    let next: i64 =
+        connection.prepare_cached("SELECT max(key) + 1 FROM _tenant")?.query_row([], |row| row.get(0))?;
+    if next > TenantKey::MAX {
+        return Err(Error::LimitExceeded {
+            limit: "tenants",
+            problem: format!("a store holds at most {} tenants", TenantKey::MAX),
+        });
+    }
+    connection
+        .prepare_cached("INSERT INTO _tenant (key, kind) VALUES (?1, ?2)")?
+        .execute(params![next, kind])?;
+    TenantKey::from_stored(next)
+}
+
+pub(crate) fn create_user(connection: &Connection, key: TenantKey, id: &UserId, now: i64) -> Result<()> {
+    let sql = "INSERT INTO _user (key, id, name, created) VALUES (?1, ?2, '', ?3)";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![key.get(), id.as_str(), now])
+        .map_err(|error| exists(error, id.as_str()))?;
+    Ok(())
+}
+
+pub(crate) fn create_organization(
+    connection: &Connection,
+    key: TenantKey,
+    id: &OrganizationId,
+    now: i64,
+) -> Result<()> {
+    let sql = "INSERT INTO _organization (key, id, name, created) VALUES (?1, ?2, '', ?3)";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![key.get(), id.as_str(), now])
+        .map_err(|error| exists(error, id.as_str()))?;
+    Ok(())
+}
+
+fn exists(error: rusqlite::Error, id: &str) -> Error {
+    match error.sqlite_extended_error_code() {
+        Some(rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE) => Error::Exists { id: id.to_owned() },
+        _ => error.into(),
+    }
+}
+
+pub(crate) fn create_member(
+    connection: &Connection,
+    key: TenantKey,
+    organization: TenantKey,
+    user: TenantKey,
+    role: Role,
+    now: i64,
+) -> Result<()> {
+    let sql =
+        "INSERT INTO _member (key, organization, user, role, active, created) VALUES (?1, ?2, ?3, ?4, 1, ?5)";
+    connection.prepare_cached(sql)?.execute(params![
+        key.get(),
+        organization.get(),
+        user.get(),
+        role.as_str(),
+        now
+    ])?;
+    Ok(())
+}
+
+pub(crate) fn update_member(connection: &Connection, key: TenantKey, role: Role, active: bool) -> Result<()> {
+    let sql = "UPDATE _member SET role = ?2, active = ?3 WHERE key = ?1";
+    connection.prepare_cached(sql)?.execute(params![key.get(), role.as_str(), active])?;
+    Ok(())
+}
+
+pub(crate) fn rename_user(connection: &Connection, key: TenantKey, name: &str) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE _user SET name = ?2 WHERE key = ?1")?
+        .execute(params![key.get(), name])?;
+    Ok(())
+}
+
+pub(crate) fn rename_organization(connection: &Connection, key: TenantKey, name: &str) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE _organization SET name = ?2 WHERE key = ?1")?
+        .execute(params![key.get(), name])?;
+    Ok(())
+}
+
+pub(crate) fn disable_user(connection: &Connection, key: TenantKey, disabled: bool) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE _user SET disabled = ?2 WHERE key = ?1")?
+        .execute(params![key.get(), disabled])?;
+    Ok(())
+}
+
+pub(crate) fn disable_organization(connection: &Connection, key: TenantKey, disabled: bool) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE _organization SET disabled = ?2 WHERE key = ?1")?
+        .execute(params![key.get(), disabled])?;
+    Ok(())
+}

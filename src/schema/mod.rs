@@ -1,0 +1,151 @@
+//! The store's own tables, and the definitions that the file holds.
+
+mod catalog;
+pub(crate) mod identities;
+
+pub(crate) use catalog::Catalog;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::entity::Definition;
+use crate::error::{Error, Result};
+use crate::statement::Table;
+
+/// "Tnty": in the SQLite header of every store (<https://sqlite.org/pragma.html#pragma_application_id>).
+pub(crate) const APPLICATION_ID: i32 = 0x546e_7479;
+/// In the header's `user_version`. A program refuses files of a later format.
+pub(crate) const FORMAT_VERSION: i32 = 1;
+
+/// Makes the store's own tables in an empty database, in one transaction.
+pub(crate) fn create(
+    connection: &mut Connection,
+    device: Uuid,
+    reference_origin: [u8; 32],
+    now: i64,
+) -> Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(include_str!("../../schema.sql"))?;
+    transaction.execute(
+        "INSERT INTO _store (one, device, definitions, created) VALUES (1, ?1, ?2, ?3)",
+        params![device.as_bytes(), hash_of(std::iter::empty()), now],
+    )?;
+    crate::commit::create_log(&transaction, crate::identity::TenantKey::REFERENCE, reference_origin)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The device that the file names.
+pub(crate) fn device(connection: &Connection) -> Result<Uuid> {
+    let bytes: Vec<u8> = connection.query_row("SELECT device FROM _store", [], |row| row.get(0))?;
+    Uuid::from_slice(&bytes).map_err(|_| Error::corrupt("the store's device id is damaged"))
+}
+
+/// A definition as the file holds it.
+#[derive(Debug)]
+pub(crate) struct StoredDefinition {
+    pub(crate) key: i64,
+    pub(crate) version: i64,
+    pub(crate) definition: Definition,
+}
+
+/// The definitions in the file, after comparing them with the hash that the file holds.
+pub(crate) fn load(connection: &Connection) -> Result<Vec<StoredDefinition>> {
+    let mut statement = connection.prepare("SELECT key, version, definition FROM _entity ORDER BY key")?;
+    let mut rows = statement.query([])?;
+    let mut stored = Vec::new();
+    while let Some(row) = rows.next()? {
+        let json: String = row.get(2)?;
+        stored.push(StoredDefinition {
+            key: row.get(0)?,
+            version: row.get(1)?,
+            definition: Definition::from_json(&json)?,
+        });
+    }
+    let hash: Option<Vec<u8>> =
+        connection.query_row("SELECT definitions FROM _store", [], |row| row.get(0)).optional()?;
+    if hash.as_deref() != Some(&hash_of(stored.iter().map(|s| &s.definition))) {
+        return Err(Error::corrupt(
+            "the store's definitions were changed by another program; restore the file from a backup",
+        ));
+    }
+    Ok(stored)
+}
+
+/// SHA-256 over the hashes of all definitions in the order of their keys.
+fn hash_of<'d>(definitions: impl Iterator<Item = &'d Definition>) -> [u8; 32] {
+    definitions.fold(Sha256::new(), |hash, definition| hash.chain_update(definition.hash())).finalize().into()
+}
+
+/// The catalog of the file's entities and the wanted ones; which of them are new to the file.
+pub(crate) fn plan(stored: Vec<StoredDefinition>, wanted: Vec<Definition>) -> Result<(Catalog, Vec<usize>)> {
+    let mut all = stored;
+    let mut new = Vec::new();
+    for definition in wanted {
+        definition.validate()?;
+        match all.iter().find(|s| s.definition.name() == definition.name()) {
+            Some(known) if known.definition == definition => {}
+            Some(known) => {
+                return Err(Error::schema(format!(
+                    "entity {:?} is defined otherwise in the file: {}; changing an entity that a store holds is not supported yet",
+                    definition.name(),
+                    difference(&known.definition, &definition)
+                )));
+            }
+            None => {
+                new.push(all.len());
+                let key = all.last().map_or(1, |last| last.key + 1);
+                all.push(StoredDefinition { key, version: 1, definition });
+            }
+        }
+    }
+    Ok((Catalog::new(all)?, new))
+}
+
+/// Adds new entities to the file. Runs inside the opening's transaction.
+pub(crate) fn register(connection: &Connection, catalog: &Catalog, new: &[usize]) -> Result<()> {
+    for table in new.iter().filter_map(|&position| catalog.tables().get(position)) {
+        add(connection, table)?;
+    }
+    let hash = hash_of(catalog.tables().iter().map(|table| &table.definition));
+    connection.execute("UPDATE _store SET definitions = ?1", params![hash])?;
+    Ok(())
+}
+
+fn add(connection: &Connection, table: &Table) -> Result<()> {
+    connection.execute(
+        "INSERT INTO _entity (key, name, version, definition) VALUES (?1, ?2, ?3, ?4)",
+        params![table.key, table.entity(), table.version, table.definition.to_json()],
+    )?;
+    connection.execute_batch(&table.create_sql())?;
+    Ok(())
+}
+
+/// The first thing in which two definitions of one name differ.
+fn difference(stored: &Definition, wanted: &Definition) -> String {
+    if stored.tenancy() != wanted.tenancy() {
+        return format!("there its tenancy is `{}`, here `{}`", stored.tenancy(), wanted.tenancy());
+    }
+    if stored.has_author() != wanted.has_author() {
+        return format!("`author` is declared only {}", if stored.has_author() { "there" } else { "here" });
+    }
+    for column in stored.columns() {
+        match wanted.columns().iter().find(|c| c.name() == column.name()) {
+            None => return format!("column {:?} is missing here", column.name()),
+            Some(other) if other != column => {
+                return format!("column {:?} is declared differently", column.name());
+            }
+            Some(_) => {}
+        }
+    }
+    if let Some(added) = wanted.columns().iter().find(|c| stored.position(c.name()).is_none()) {
+        return format!("column {:?} is new here", added.name());
+    }
+    if stored.columns() != wanted.columns() {
+        return "its columns stand in another order".to_owned();
+    }
+    "its indexes differ".to_owned()
+}

@@ -1,0 +1,105 @@
+//! What a session reaches: the tenants of one user, or of one organization and a member in it.
+
+use sha2::{Digest, Sha256};
+
+use crate::entity::Tenancy;
+use crate::error::{Error, Result};
+use crate::identity::{OrganizationId, TenantKey, UserId};
+use crate::statement::Reach;
+
+/// The tenants that one session reaches, and who acts.
+#[derive(Debug, Clone)]
+pub(crate) enum Scope {
+    /// A user's own entities.
+    User { user: UserId, key: TenantKey },
+    /// An organization's entities and one member's private ones.
+    Organization {
+        user: UserId,
+        user_key: TenantKey,
+        organization: OrganizationId,
+        organization_key: TenantKey,
+        member_key: TenantKey,
+    },
+    /// Reference entities, written by the application itself.
+    Reference,
+}
+
+impl Scope {
+    /// Who acts; nobody when the application itself does.
+    pub(crate) fn user(&self) -> Option<&UserId> {
+        match self {
+            Scope::User { user, .. } | Scope::Organization { user, .. } => Some(user),
+            Scope::Reference => None,
+        }
+    }
+
+    pub(crate) fn user_key(&self) -> Option<TenantKey> {
+        match self {
+            Scope::User { key, .. } => Some(*key),
+            Scope::Organization { user_key, .. } => Some(*user_key),
+            Scope::Reference => None,
+        }
+    }
+
+    pub(crate) fn organization_key(&self) -> Option<TenantKey> {
+        match self {
+            Scope::Organization { organization_key, .. } => Some(*organization_key),
+            Scope::User { .. } | Scope::Reference => None,
+        }
+    }
+
+    /// The tenant whose rows of a tenancy the session reads. The types decide this for derived
+    /// entities; for dynamic ones it is decided here.
+    pub(crate) fn reads(&self, tenancy: Tenancy) -> Result<Reach> {
+        let (tenant, organization) = match (self, tenancy) {
+            (_, Tenancy::Reference) => (TenantKey::REFERENCE, None),
+            (Scope::User { key, .. }, Tenancy::User) => (*key, None),
+            (Scope::Organization { organization_key, .. }, Tenancy::Organization) => {
+                (*organization_key, None)
+            }
+            (Scope::Organization { organization_key, member_key, .. }, Tenancy::Member) => {
+                (*member_key, Some(*organization_key))
+            }
+            _ => {
+                return Err(Error::AccessDenied {
+                    reason: format!("{} does not reach entities of tenancy `{tenancy}`", self.describe()),
+                });
+            }
+        };
+        Ok(Reach { tenant, organization })
+    }
+
+    /// The tenant whose rows of a tenancy the session writes.
+    pub(crate) fn writes(&self, tenancy: Tenancy) -> Result<Reach> {
+        match (self, tenancy) {
+            (Scope::User { .. } | Scope::Organization { .. }, Tenancy::Reference) => {
+                Err(Error::AccessDenied {
+                    reason: "reference entities are written through `store.reference()` only".to_owned(),
+                })
+            }
+            _ => self.reads(tenancy),
+        }
+    }
+
+    /// What cursors are bound to: names, never keys, which would tell of other tenants.
+    pub(crate) fn fingerprint(&self) -> Sha256 {
+        let mut hash = Sha256::new();
+        for part in match self {
+            Scope::User { user, .. } => [user.as_str(), ""],
+            Scope::Organization { user, organization, .. } => [user.as_str(), organization.as_str()],
+            Scope::Reference => ["", ""],
+        } {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash
+    }
+
+    fn describe(&self) -> &'static str {
+        match self {
+            Scope::User { .. } => "a user's session",
+            Scope::Organization { .. } => "a session in an organization",
+            Scope::Reference => "the reference session",
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! The public verbs: sessions, transactions, queries.
+
+mod dynamic;
+mod history;
+mod query;
+mod records;
+mod transaction;
+mod verbs;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use rusqlite::{Connection, Row};
+use uuid::Uuid;
+
+pub use dynamic::Dynamic;
+pub use history::{Audit, AuditPage};
+pub use query::{Joined, JoinedPage, Page, Query};
+pub use records::Records;
+pub use transaction::Transaction;
+pub use verbs::{Upserted, Verbs};
+
+use crate::commit::{self, Actor, Changes, Unit};
+use crate::entity::{Decoder, Id, Model, Record, Tenancy, time_of};
+use crate::error::{Error, Result};
+use crate::identity::{OrganizationId, Role, UserId};
+use crate::schema::identities;
+use crate::scope::Scope;
+use crate::statement::{HEAD_COLUMNS, Table};
+use crate::store::{Grant, Inner, Snapshot, Store};
+use crate::tenancy;
+
+/// A session bound to one tenant scope; see [`TenantSession`] and [`OrganizationSession`].
+///
+/// Cheap to clone, `Send + Sync`. Its verbs are those of [`Verbs`]. It stops working, at its next
+/// call, when its user is disabled or its membership ends.
+pub struct Session<S: tenancy::Scope> {
+    verbs: Verbs<'static, S>,
+}
+
+/// A session bound to one user: reads and writes that user's records, and reads reference
+/// entities. Made by [`Store::session`].
+pub type TenantSession = Session<tenancy::User>;
+
+/// A session bound to one user within one organization: reads and writes the organization's
+/// records and the member's own. Made by [`TenantSession::in_organization`].
+pub type OrganizationSession = Session<tenancy::Organization>;
+
+/// The session that writes reference entities, as the application itself. Made by
+/// [`Store::reference`].
+pub type ReferenceSession = Session<tenancy::Reference>;
+
+impl<S: tenancy::Scope> Session<S> {
+    pub(crate) fn new(store: Arc<Inner>, scope: Scope, grants: Vec<Arc<Grant>>) -> Self {
+        let core = Core { store, scope: Arc::new(scope), grants: grants.into(), executor: Executor::Store };
+        Self { verbs: Verbs::new(core) }
+    }
+
+    fn core(&self) -> &Core<'static> {
+        &self.verbs.core
+    }
+
+    /// Runs several verbs as one: commits if the closure returns `Ok`, rolls back if it returns
+    /// `Err` or panics. Nobody sees the changes before the commit; reads through the handle do.
+    ///
+    /// While the closure runs, write through its handle: a write through a session on the same
+    /// thread answers [`Error::Busy`].
+    ///
+    /// # Errors
+    ///
+    /// What the closure returns; wrap an error of your own in [`Error::aborted`].
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Store, UserId, Error};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// # let session = store.session(&store.users().create(&UserId::new("ada")?)?)?;
+    /// session.transaction(|tx| {
+    ///     tx.insert(&Task { title: "Dig".into() })?;
+    ///     tx.insert(&Task { title: "Plant".into() })
+    /// })?;
+    /// assert_eq!(session.count::<Task>()?, 2);
+    /// # Ok(()) }
+    /// ```
+    pub fn transaction<R>(&self, run: impl FnOnce(&Transaction<'_, S>) -> Result<R>) -> Result<R> {
+        let core = self.core();
+        let unit = RefCell::new(core.begin()?);
+        let outcome = {
+            let core = Core {
+                store: Arc::clone(&core.store),
+                scope: Arc::clone(&core.scope),
+                grants: Arc::clone(&core.grants),
+                executor: Executor::Unit(&unit),
+            };
+            run(&Transaction::new(Verbs::new(core)))
+        };
+        let unit = unit.into_inner();
+        let result = match outcome {
+            Ok(result) => unit.commit().map(|()| result),
+            Err(error) => {
+                drop(unit);
+                Err(error)
+            }
+        };
+        core.store.flush_if_due();
+        result
+    }
+}
+
+impl TenantSession {
+    /// The user.
+    #[must_use]
+    pub fn user(&self) -> &UserId {
+        self.core().user()
+    }
+
+    /// A session within an organization, if the user is a member of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotMember`], whether or not the organization exists, and [`Error::Disabled`] if
+    /// it is; both are noted in the user's own log.
+    pub fn in_organization(&self, organization: &impl AsRef<OrganizationId>) -> Result<OrganizationSession> {
+        let core = self.core();
+        core.check()?;
+        let grant = core.grants.first().ok_or(Error::Closed)?;
+        Store::session_in(&core.store, core.user(), Arc::clone(grant), organization.as_ref())
+    }
+
+    /// The user's own log.
+    pub fn audit(&self) -> Audit<'_> {
+        Audit::new(self.core(), Tenancy::User)
+    }
+}
+
+impl OrganizationSession {
+    /// The user.
+    #[must_use]
+    pub fn user(&self) -> &UserId {
+        self.core().user()
+    }
+
+    /// The organization.
+    #[must_use]
+    pub fn organization(&self) -> &OrganizationId {
+        match &*self.core().scope {
+            Scope::Organization { organization, .. } => organization,
+            // The type of the session says which scope it has.
+            Scope::User { .. } | Scope::Reference => {
+                unreachable!("a session in an organization has an organization")
+            }
+        }
+    }
+
+    /// The user's role in the organization, now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotMember`] if the membership has ended.
+    pub fn role(&self) -> Result<Role> {
+        let core = self.core();
+        let not_member = || Error::NotMember {
+            user: self.user().to_string(),
+            organization: self.organization().to_string(),
+        };
+        let (Some(organization), Some(user)) = (core.scope.organization_key(), core.scope.user_key()) else {
+            return Err(not_member());
+        };
+        core.read(|connection| {
+            identities::find_member(connection, organization, user)?
+                .filter(|m| m.active)
+                .map(|m| m.role)
+                .ok_or_else(not_member)
+        })
+    }
+
+    /// A page of the organization's members in the order of their users' ids.
+    ///
+    /// # Errors
+    ///
+    /// What every read can meet.
+    pub fn members(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<crate::Membership>> {
+        let Some(organization) = self.core().scope.organization_key() else { return Ok(Vec::new()) };
+        self.core().read(|connection| identities::members(connection, organization, after, limit))
+    }
+
+    /// The organization's log.
+    pub fn audit(&self) -> Audit<'_> {
+        Audit::new(self.core(), Tenancy::Organization)
+    }
+
+    /// The log of the member's own records within the organization.
+    pub fn private_audit(&self) -> Audit<'_> {
+        Audit::new(self.core(), Tenancy::Member)
+    }
+}
+
+impl ReferenceSession {
+    /// The log of the reference entities.
+    pub fn audit(&self) -> Audit<'_> {
+        Audit::new(self.core(), Tenancy::Reference)
+    }
+}
+
+impl<S: tenancy::Scope> Deref for Session<S> {
+    type Target = Verbs<'static, S>;
+    fn deref(&self) -> &Self::Target {
+        &self.verbs
+    }
+}
+
+impl<S: tenancy::Scope> Clone for Session<S> {
+    fn clone(&self) -> Self {
+        Self { verbs: Verbs::new(self.core().clone()) }
+    }
+}
+
+impl<S: tenancy::Scope> fmt::Debug for Session<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Session").field(&self.core().scope).finish()
+    }
+}
+
+/// Everything that the verbs of sessions and transactions have in common.
+#[derive(Clone)]
+pub(crate) struct Core<'x> {
+    pub(crate) store: Arc<Inner>,
+    pub(crate) scope: Arc<Scope>,
+    grants: Arc<[Arc<Grant>]>,
+    executor: Executor<'x>,
+}
+
+/// Where statements run.
+#[derive(Clone, Copy)]
+enum Executor<'x> {
+    /// Each verb by itself: reads on a pooled connection, writes in a transaction of their own.
+    Store,
+    /// In an open transaction.
+    Unit(&'x RefCell<Unit>),
+}
+
+/// A connection for several reads in a row.
+pub(crate) enum Source<'x> {
+    Snapshot(Snapshot),
+    Unit(&'x RefCell<Unit>),
+}
+
+const NESTED: Error =
+    Error::Busy { reason: "the transaction is in use by the call that this one was made from" };
+
+impl<'x> Core<'x> {
+    fn user(&self) -> &UserId {
+        match self.scope.user() {
+            Some(user) => user,
+            // Only sessions of users offer this.
+            None => unreachable!("a session of a user has a user"),
+        }
+    }
+
+    /// Whether the session is still good.
+    fn check(&self) -> Result<()> {
+        match self.grants.iter().position(|grant| grant.is_revoked()) {
+            None => Ok(()),
+            Some(position) => Err(self.ended(position)),
+        }
+    }
+
+    /// In a store that another process writes, memory can't tell: ask the file.
+    fn check_in(&self, connection: &Connection) -> Result<()> {
+        if self.store.is_read_only() {
+            for (position, grant) in self.grants.iter().enumerate() {
+                if identities::is_disabled(connection, grant.tenant)? {
+                    return Err(self.ended(position));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a session has ended: its grants are for the user, the organization, the membership.
+    fn ended(&self, position: usize) -> Error {
+        match (&*self.scope, position) {
+            (Scope::Organization { organization, .. }, 1) => Error::Disabled { id: organization.to_string() },
+            (Scope::Organization { user, organization, .. }, 2) => {
+                Error::NotMember { user: user.to_string(), organization: organization.to_string() }
+            }
+            _ => Error::Disabled { id: self.user().to_string() },
+        }
+    }
+
+    fn begin(&self) -> Result<Unit> {
+        self.check()?;
+        let unit = self.store.begin(Actor { user: self.scope.user_key() })?;
+        // Again, now that nobody else writes: a revocation comes before or after, not during.
+        self.check()?;
+        Ok(unit)
+    }
+
+    /// Runs a read.
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
+        match self.executor {
+            Executor::Store => {
+                self.check()?;
+                let connection = self.store.reader()?;
+                self.check_in(&connection)?;
+                read(&connection)
+            }
+            Executor::Unit(unit) => read(unit.try_borrow().map_err(|_| NESTED)?.connection()?),
+        }
+    }
+
+    /// Runs a write: in a transaction of its own, or as one step of the open one.
+    pub(crate) fn write<R>(&self, write: impl FnOnce(&mut Changes<'_>) -> Result<R>) -> Result<R> {
+        let run =
+            |unit: &mut Unit| write(&mut Changes { unit, catalog: self.store.catalog(), scope: &self.scope });
+        match self.executor {
+            Executor::Store => {
+                let mut unit = self.begin()?;
+                let result = run(&mut unit)?;
+                unit.commit()?;
+                self.store.flush_if_due();
+                Ok(result)
+            }
+            Executor::Unit(unit) => unit.try_borrow_mut().map_err(|_| NESTED)?.nested(run),
+        }
+    }
+
+    /// A connection that sees one state of the store through all reads.
+    pub(crate) fn source(&self) -> Result<Source<'x>> {
+        match self.executor {
+            Executor::Store => {
+                self.check()?;
+                let snapshot = self.store.snapshot()?;
+                self.check_in(&snapshot)?;
+                Ok(Source::Snapshot(snapshot))
+            }
+            Executor::Unit(unit) => Ok(Source::Unit(unit)),
+        }
+    }
+
+    /// How many rows a tenant has, from the head that every change keeps.
+    fn count(&self, tenant: crate::identity::TenantKey, entity: i64) -> Result<u64> {
+        match self.executor {
+            Executor::Store => self.read(|connection| commit::count(connection, tenant, entity)),
+            Executor::Unit(unit) => commit::unsigned_count(Some(
+                unit.try_borrow_mut().map_err(|_| NESTED)?.rows(tenant, entity)?.count,
+            )),
+        }
+    }
+
+    /// Notes a miss by id, and gives the error back.
+    pub(crate) fn missed(&self, table: &Table, id: Uuid) -> Error {
+        if let Ok(reach) = self.scope.reads(table.definition.tenancy()) {
+            self.store.note_miss(reach.tenant, table.entity(), id);
+            if matches!(self.executor, Executor::Store) {
+                self.store.flush_if_due();
+            }
+        }
+        Error::NotFound { entity: table.entity().to_owned() }
+    }
+}
+
+impl Source<'_> {
+    pub(crate) fn read<R>(&self, read: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
+        match self {
+            Source::Snapshot(snapshot) => read(snapshot),
+            Source::Unit(unit) => read(unit.try_borrow().map_err(|_| NESTED)?.connection()?),
+        }
+    }
+}
+
+/// The record in a row, whose columns begin at `first`.
+pub(crate) fn decode<M: Model>(table: &Table, row: &Row<'_>, first: usize) -> Result<Record<M>> {
+    let uuid = Uuid::from_bytes(row.get(first)?);
+    let version: i64 = row.get(first + 1)?;
+    let updated: i64 = row.get(first + 2)?;
+    let author: Option<String> = row.get(first + 3)?;
+    Ok(Record {
+        id: Id::from_uuid(uuid),
+        version: u64::try_from(version).map_err(|_| Error::corrupt("the store holds a negative version"))?,
+        created: time_of(uuid),
+        updated: jiff::Timestamp::from_microsecond(updated)
+            .map_err(|_| Error::corrupt("the store holds a time out of range"))?,
+        author: author
+            .map(UserId::new)
+            .transpose()
+            .map_err(|_| Error::corrupt("the store holds an invalid user id"))?,
+        value: M::decode_row(&table.definition, Decoder::new(row, first + HEAD_COLUMNS))?,
+    })
+}

@@ -1,0 +1,104 @@
+//! Records one after the other, a batch at a time.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use super::{Core, Source, decode};
+use crate::entity::{Model, Record, Value};
+use crate::error::Result;
+use crate::query::Spec;
+use crate::statement::{Reach, Select, Table};
+
+/// The first batch is small, so that the first record comes soon; then they double.
+const BATCH_MIN: u64 = 64;
+const BATCH_MAX: u64 = 4_096;
+
+/// An iterator over records that holds one batch at a time. Made by [`Query::iter`](crate::Query::iter).
+///
+/// On a session it keeps a read connection and one state of the store until it is dropped.
+pub struct Records<'s, M> {
+    source: Source<'s>,
+    table: &'s Table,
+    reach: Reach,
+    spec: Spec,
+    /// How many records may still come.
+    left: u64,
+    batch: u64,
+    /// Where the last batch ended.
+    position: Option<Vec<Value>>,
+    buffer: VecDeque<Record<M>>,
+    done: bool,
+}
+
+impl<'s, M: Model> Records<'s, M> {
+    pub(super) fn new(
+        core: &Core<'s>,
+        table: &'s Table,
+        reach: Reach,
+        spec: Spec,
+        position: Option<Vec<Value>>,
+    ) -> Result<Self> {
+        let left = spec.limit.unwrap_or(u64::MAX);
+        Ok(Self {
+            source: core.source()?,
+            table,
+            reach,
+            spec,
+            left,
+            batch: BATCH_MIN,
+            position,
+            buffer: VecDeque::new(),
+            done: false,
+        })
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        let wanted = self.batch.min(self.left);
+        self.batch = (self.batch * 2).min(BATCH_MAX);
+        self.spec.limit = Some(wanted);
+        let select = Select {
+            table: self.table,
+            reach: self.reach,
+            spec: &self.spec,
+            after: self.position.as_deref(),
+        };
+        let statement = select.records()?;
+        let mut last = None;
+        let records = self.source.read(|connection| {
+            statement.all(connection, |row| {
+                last = Some(select.position(row)?);
+                decode(self.table, row, 0)
+            })
+        })?;
+        let count = records.len() as u64;
+        self.left -= count;
+        self.done = count < wanted || self.left == 0;
+        self.position = last.or_else(|| self.position.take());
+        self.buffer = records.into();
+        Ok(())
+    }
+}
+
+impl<M: Model> Iterator for Records<'_, M> {
+    type Item = Result<Record<M>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.buffer.is_empty()
+            && !self.done
+            && let Err(error) = self.fill()
+        {
+            self.done = true;
+            return Some(Err(error));
+        }
+        self.buffer.pop_front().map(Ok)
+    }
+}
+
+impl<M> fmt::Debug for Records<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records")
+            .field("entity", &self.table.entity())
+            .field("done", &self.done)
+            .finish_non_exhaustive()
+    }
+}

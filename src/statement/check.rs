@@ -1,0 +1,56 @@
+//! What `Store::check` reads of entity tables: every tenant's range in turn, and the one query
+//! that looks across tenants, for rows that belong to none.
+
+use rusqlite::Row;
+use uuid::Uuid;
+
+use super::sql::{Param, Statement};
+use super::table::Table;
+use crate::entity::{Raw, Value};
+use crate::error::{Error, Result};
+use crate::identity::TenantKey;
+
+/// A row as it is stored.
+pub(crate) struct CheckedRow {
+    pub(crate) number: i64,
+    pub(crate) id: Uuid,
+    pub(crate) version: i64,
+    pub(crate) values: Vec<Value>,
+}
+
+/// Every row in a tenant's range.
+pub(crate) fn rows<'t>(
+    table: &'t Table,
+    tenant: TenantKey,
+) -> (Statement<'t>, impl Fn(&Row<'_>) -> Result<CheckedRow> + 't) {
+    let columns = table.columns.iter().map(|column| format!(", t.{}", column.name)).collect::<String>();
+    let sql = format!(
+        "SELECT t._rid & 1099511627775, t._id, t._version{columns} FROM {} AS t NOT INDEXED WHERE t._tenant = ?1 AND t._rid BETWEEN ?2 AND ?3",
+        table.name
+    );
+    let params =
+        vec![Param::Integer(tenant.get()), Param::Integer(tenant.first()), Param::Integer(tenant.last())];
+    (Statement::new(sql, params), |row| {
+        let values = table.definition.columns().iter().enumerate().map(|(position, column)| {
+            Raw::new(row.get_ref(position + 3)?).to_value(column.kind()).map_err(|problem| {
+                Error::corrupt(format!("{}.{}: a row {problem}", table.entity(), column.name()))
+            })
+        });
+        Ok(CheckedRow {
+            number: row.get(0)?,
+            id: Uuid::from_bytes(row.get(1)?),
+            version: row.get(2)?,
+            values: values.collect::<Result<_>>()?,
+        })
+    })
+}
+
+/// How many rows belong to no tenant, or to one of another kind.
+pub(crate) fn without_owner(table: &Table) -> Statement<'_> {
+    let sql = format!(
+        "SELECT count(*) FROM {} AS t LEFT JOIN _tenant AS k ON k.key = t._tenant WHERE k.kind IS NOT '{}' OR t._rid >> 40 IS NOT t._tenant",
+        table.name,
+        table.definition.tenancy()
+    );
+    Statement::new(sql, Vec::new())
+}

@@ -1,0 +1,111 @@
+//! SQL text with its parameters, and the only place where it meets a connection.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Row, ToSql};
+use uuid::Uuid;
+
+use crate::entity::Value;
+use crate::error::Result;
+
+/// One parameter.
+#[derive(Debug, Clone)]
+pub(crate) enum Param<'v> {
+    Integer(i64),
+    Uuid(Uuid),
+    Borrowed(&'v Value),
+    Owned(Value),
+}
+
+impl ToSql for Param<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Param::Integer(integer) => ValueRef::Integer(*integer),
+            Param::Uuid(uuid) => ValueRef::Blob(uuid.as_bytes()),
+            Param::Borrowed(value) => value.stored(),
+            Param::Owned(value) => value.stored(),
+        }))
+    }
+}
+
+/// A statement that touches an entity's table, bound to one tenant.
+#[derive(Debug)]
+pub(crate) struct Statement<'t> {
+    sql: Cow<'t, str>,
+    params: Vec<Param<'t>>,
+}
+
+impl<'t> Statement<'t> {
+    pub(super) fn new(sql: impl Into<Cow<'t, str>>, params: Vec<Param<'t>>) -> Self {
+        Self { sql: sql.into(), params }
+    }
+
+    pub(crate) fn execute(&self, connection: &Connection) -> rusqlite::Result<usize> {
+        #[cfg(test)]
+        super::tests::record(&self.sql, &self.params);
+        connection.prepare_cached(&self.sql)?.execute(rusqlite::params_from_iter(&self.params))
+    }
+
+    /// Decodes every row.
+    pub(crate) fn all<T>(
+        &self,
+        connection: &Connection,
+        mut decode: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        #[cfg(test)]
+        super::tests::record(&self.sql, &self.params);
+        let mut statement = connection.prepare_cached(&self.sql)?;
+        let mut rows = statement.query(rusqlite::params_from_iter(&self.params))?;
+        let mut decoded = Vec::new();
+        while let Some(row) = rows.next()? {
+            decoded.push(decode(row)?);
+        }
+        Ok(decoded)
+    }
+
+    /// Decodes the first row.
+    pub(crate) fn first<T>(
+        &self,
+        connection: &Connection,
+        decode: impl FnOnce(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        #[cfg(test)]
+        super::tests::record(&self.sql, &self.params);
+        let mut statement = connection.prepare_cached(&self.sql)?;
+        let mut rows = statement.query(rusqlite::params_from_iter(&self.params))?;
+        rows.next()?.map(decode).transpose()
+    }
+}
+
+/// Text that grows together with its parameters.
+#[derive(Debug, Default)]
+pub(super) struct Builder<'v> {
+    text: String,
+    params: Vec<Param<'v>>,
+}
+
+impl<'v> Builder<'v> {
+    pub(super) fn push(&mut self, text: &str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Adds a parameter and its place in the text.
+    pub(super) fn bind(&mut self, param: Param<'v>) -> &mut Self {
+        self.params.push(param);
+        let _ = write!(self.text, "?{}", self.params.len()); // writing to a String can't fail
+        self
+    }
+
+    /// Adds a parameter that the text names itself, by its number.
+    pub(super) fn param(&mut self, param: Param<'v>) -> &mut Self {
+        self.params.push(param);
+        self
+    }
+
+    pub(super) fn finish(self) -> Statement<'v> {
+        Statement::new(self.text, self.params)
+    }
+}

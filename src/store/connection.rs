@@ -1,0 +1,127 @@
+//! SQLite connections: how they are opened, hardened and pooled.
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use scheduled_thread_pool::ScheduledThreadPool;
+
+use crate::error::{Error, Result};
+
+/// How long SQLite waits for a lock of another process before it says that it is busy.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Statements that a connection keeps prepared.
+const STATEMENTS: usize = 128;
+
+/// One thread for the upkeep of all pools of the process.
+static SCHEDULER: LazyLock<Arc<ScheduledThreadPool>> =
+    LazyLock::new(|| Arc::new(ScheduledThreadPool::new(1)));
+
+pub(crate) type Pool = r2d2::Pool<SqliteConnectionManager>;
+pub(crate) type Pooled = r2d2::PooledConnection<SqliteConnectionManager>;
+
+/// Neither URI names, which could turn locking off, nor a file made by opening it.
+const READ_WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+const READ_ONLY: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// The settings of every connection.
+fn harden(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // https://sqlite.org/security.html: no writes to the schema or to shadow tables by SQL, no
+    // functions with side effects from views, no text in double quotes.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+/// The connection of the writer.
+pub(crate) fn writer(path: &Path) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path, READ_WRITE)?;
+    harden(&connection)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", -65_536)?; // KiB
+    // An answered write survives a power loss (https://sqlite.org/pragma.html#pragma_synchronous).
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(Error::io(
+            "the store's file",
+            format!(
+                "the file system offers no shared memory for SQLite's WAL mode (it stays in mode {mode})"
+            ),
+        ));
+    }
+    Ok(connection)
+}
+
+/// A connection to an empty file that becomes a store. It is no WAL yet, so that the file is
+/// whole by itself once the transaction is.
+pub(crate) fn creator(path: &Path) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path, READ_WRITE)?;
+    harden(&connection)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "synchronous", "EXTRA")?;
+    Ok(connection)
+}
+
+fn harden_reader(connection: &mut Connection) -> rusqlite::Result<()> {
+    harden(connection)?;
+    connection.pragma_update(None, "cache_size", -8_192)?; // KiB
+    connection.pragma_update(None, "query_only", true)
+}
+
+/// A read-only connection outside a pool.
+pub(crate) fn reader(path: &Path) -> Result<Connection> {
+    let mut connection = Connection::open_with_flags(path, READ_ONLY)?;
+    harden_reader(&mut connection)?;
+    Ok(connection)
+}
+
+/// Read-only connections, without a statement to test each of them when it is handed out.
+pub(crate) fn pool(path: &Path, size: u32, timeout: Duration) -> Result<Pool> {
+    let manager = SqliteConnectionManager::file(path).with_flags(READ_ONLY).with_init(harden_reader);
+    let pool = r2d2::Pool::builder()
+        .max_size(size)
+        .min_idle(Some(0))
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .test_on_check_out(false)
+        .connection_timeout(timeout)
+        .thread_pool(Arc::clone(&SCHEDULER))
+        .build(manager)?;
+    Ok(pool)
+}
+
+/// A pooled connection within a read transaction.
+pub(crate) struct Snapshot(Pooled);
+
+impl Snapshot {
+    pub(super) fn begin(connection: Pooled) -> Result<Self> {
+        connection.prepare_cached("BEGIN")?.execute([])?;
+        Ok(Self(connection))
+    }
+}
+
+impl std::ops::Deref for Snapshot {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        &self.0
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        // The connection goes back to the pool, where the next one must not find an old state.
+        if let Err(error) = self.0.execute_batch("ROLLBACK") {
+            tracing::warn!(%error, "a read connection kept its snapshot");
+        }
+    }
+}

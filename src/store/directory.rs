@@ -1,0 +1,395 @@
+//! Users, organizations and memberships, managed by the application itself. Each change is an
+//! entry in the log of the tenant that it is about.
+
+use std::sync::Arc;
+
+use super::{Inner, absent_as_none};
+use crate::audit::payload::PayloadWriter;
+use crate::commit::{Actor, Event, Unit};
+use crate::entity::Value;
+use crate::error::{Error, Result};
+use crate::identity::{
+    Membership, Organization, OrganizationId, Role, TenantKey, User, UserId, validate_name,
+};
+use crate::schema::identities;
+
+/// One entry about a tenant itself.
+fn record(unit: &mut Unit, tenant: TenantKey, action: &str, changes: &[(&str, Value, Value)]) -> Result<()> {
+    let mut payload = PayloadWriter::new();
+    for (name, before, after) in changes {
+        payload.change(name, before, after);
+    }
+    unit.audit(
+        tenant,
+        &Event { action, outcome: "ok", entity: None, record: None, payload: payload.finish() },
+    )
+}
+
+/// The store's users. Made by [`Store::users`](crate::Store::users).
+///
+/// ```
+/// # use tenantry::{Store, UserId};
+/// # fn main() -> tenantry::Result<()> {
+/// let store = Store::temporary()?;
+/// let ada = store.users().create(&UserId::new("ada")?)?;
+/// store.users().rename(&ada, "Ada Lovelace")?;
+/// assert_eq!(store.users().list(None, 10)?[0].name, "Ada Lovelace");
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Users<'s> {
+    store: &'s Arc<Inner>,
+}
+
+impl<'s> Users<'s> {
+    pub(super) fn new(store: &'s Arc<Inner>) -> Self {
+        Self { store }
+    }
+
+    /// Creates a user.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exists`] if the id is taken.
+    pub fn create(&self, id: &impl AsRef<UserId>) -> Result<User> {
+        let id = id.as_ref();
+        self.store.write(Actor::default(), |unit| {
+            let key = unit.create_tenant("user")?;
+            let created = unit.now();
+            identities::create_user(unit.connection()?, key, id, created.as_microsecond())?;
+            record(unit, key, "user.create", &[("id", Value::None, id.clone().into())])?;
+            Ok(User { id: id.clone(), name: String::new(), disabled: false, created })
+        })
+    }
+
+    /// The user of an id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUser`].
+    pub fn get(&self, id: &impl AsRef<UserId>) -> Result<User> {
+        self.store.read(|connection| Ok(identities::find_user(connection, id.as_ref())?.value))
+    }
+
+    /// The user of an id, created if there is none.
+    ///
+    /// # Errors
+    ///
+    /// What every write can meet.
+    pub fn get_or_create(&self, id: &impl AsRef<UserId>) -> Result<User> {
+        match self.store.read(|connection| absent_as_none(identities::find_user(connection, id.as_ref())))? {
+            Some(user) => Ok(user.value),
+            None => match self.create(id) {
+                Err(Error::Exists { .. }) => self.get(id),
+                other => other,
+            },
+        }
+    }
+
+    /// Changes a user's display name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUser`], or [`Error::InvalidInput`] for a name of more than 1,000 bytes or
+    /// with control characters.
+    pub fn rename(&self, id: &impl AsRef<UserId>, name: &str) -> Result<()> {
+        validate_name(name)?;
+        self.store.write(Actor::default(), |unit| {
+            let user = identities::find_user(unit.connection()?, id.as_ref())?;
+            identities::rename_user(unit.connection()?, user.key, name)?;
+            record(unit, user.key, "user.rename", &[("name", user.value.name.into(), name.into())])
+        })
+    }
+
+    /// Disables a user: no new sessions, and the ones there are stop at their next call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUser`].
+    pub fn disable(&self, id: &impl AsRef<UserId>) -> Result<()> {
+        self.set_disabled(id.as_ref(), true)
+    }
+
+    /// Lets a disabled user in again; sessions from before stay ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUser`].
+    pub fn enable(&self, id: &impl AsRef<UserId>) -> Result<()> {
+        self.set_disabled(id.as_ref(), false)
+    }
+
+    fn set_disabled(&self, id: &UserId, disabled: bool) -> Result<()> {
+        let key = self.store.write(Actor::default(), |unit| {
+            let user = identities::find_user(unit.connection()?, id)?;
+            identities::disable_user(unit.connection()?, user.key, disabled)?;
+            let action = if disabled { "user.disable" } else { "user.enable" };
+            record(unit, user.key, action, &[("disabled", user.value.disabled.into(), disabled.into())])?;
+            Ok(user.key)
+        })?;
+        if disabled {
+            self.store.grants.revoke(key);
+        }
+        Ok(())
+    }
+
+    /// A page of users in the order of their ids: those after `after`, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// What every read can meet.
+    pub fn list(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<User>> {
+        self.store.read(|connection| identities::users(connection, after, limit))
+    }
+
+    /// The organizations that a user is a member of, and the role in each.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUser`].
+    pub fn organizations(&self, id: &impl AsRef<UserId>) -> Result<Vec<(OrganizationId, Role)>> {
+        self.store.read(|connection| {
+            let user = identities::find_user(connection, id.as_ref())?;
+            identities::memberships(connection, user.key)
+        })
+    }
+}
+
+/// The store's organizations and their members. Made by
+/// [`Store::organizations`](crate::Store::organizations).
+///
+/// ```
+/// # use tenantry::{OrganizationId, Role, Store, UserId};
+/// # fn main() -> tenantry::Result<()> {
+/// let store = Store::temporary()?;
+/// let ada = store.users().create(&UserId::new("ada")?)?;
+/// let acme = store.organizations().create(&OrganizationId::new("acme")?)?;
+/// store.organizations().add_member(&acme, &ada, Role::Admin)?;
+/// let session = store.session(&ada)?.in_organization(&acme)?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Organizations<'s> {
+    store: &'s Arc<Inner>,
+}
+
+impl<'s> Organizations<'s> {
+    pub(super) fn new(store: &'s Arc<Inner>) -> Self {
+        Self { store }
+    }
+
+    /// Creates an organization without members.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exists`] if the id is taken.
+    pub fn create(&self, id: &impl AsRef<OrganizationId>) -> Result<Organization> {
+        let id = id.as_ref();
+        self.store.write(Actor::default(), |unit| {
+            let key = unit.create_tenant("organization")?;
+            let created = unit.now();
+            identities::create_organization(unit.connection()?, key, id, created.as_microsecond())?;
+            record(unit, key, "organization.create", &[("id", Value::None, id.as_str().into())])?;
+            Ok(Organization { id: id.clone(), name: String::new(), disabled: false, created })
+        })
+    }
+
+    /// The organization of an id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownOrganization`].
+    pub fn get(&self, id: &impl AsRef<OrganizationId>) -> Result<Organization> {
+        self.store.read(|connection| Ok(identities::find_organization(connection, id.as_ref())?.value))
+    }
+
+    /// Changes an organization's display name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownOrganization`], or [`Error::InvalidInput`] for a name of more than 1,000
+    /// bytes or with control characters.
+    pub fn rename(&self, id: &impl AsRef<OrganizationId>, name: &str) -> Result<()> {
+        validate_name(name)?;
+        self.store.write(Actor::default(), |unit| {
+            let organization = identities::find_organization(unit.connection()?, id.as_ref())?;
+            identities::rename_organization(unit.connection()?, organization.key, name)?;
+            record(
+                unit,
+                organization.key,
+                "organization.rename",
+                &[("name", organization.value.name.into(), name.into())],
+            )
+        })
+    }
+
+    /// Disables an organization: no new sessions in it, and the ones there are stop at their
+    /// next call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownOrganization`].
+    pub fn disable(&self, id: &impl AsRef<OrganizationId>) -> Result<()> {
+        self.set_disabled(id.as_ref(), true)
+    }
+
+    /// Lets members of a disabled organization in again; sessions from before stay ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownOrganization`].
+    pub fn enable(&self, id: &impl AsRef<OrganizationId>) -> Result<()> {
+        self.set_disabled(id.as_ref(), false)
+    }
+
+    fn set_disabled(&self, id: &OrganizationId, disabled: bool) -> Result<()> {
+        let key = self.store.write(Actor::default(), |unit| {
+            let organization = identities::find_organization(unit.connection()?, id)?;
+            identities::disable_organization(unit.connection()?, organization.key, disabled)?;
+            let action = if disabled { "organization.disable" } else { "organization.enable" };
+            record(
+                unit,
+                organization.key,
+                action,
+                &[("disabled", organization.value.disabled.into(), disabled.into())],
+            )?;
+            Ok(organization.key)
+        })?;
+        if disabled {
+            self.store.grants.revoke(key);
+        }
+        Ok(())
+    }
+
+    /// A page of organizations in the order of their ids: those after `after`, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// What every read can meet.
+    pub fn list(&self, after: Option<&OrganizationId>, limit: u32) -> Result<Vec<Organization>> {
+        self.store.read(|connection| identities::organizations(connection, after, limit))
+    }
+
+    /// Makes a user a member. Somebody who was one before finds their own private records again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownOrganization`], [`Error::UnknownUser`], or [`Error::Exists`] if the user is
+    /// a member already.
+    pub fn add_member(
+        &self,
+        organization: &impl AsRef<OrganizationId>,
+        user: &impl AsRef<UserId>,
+        role: Role,
+    ) -> Result<()> {
+        let user = user.as_ref();
+        self.store.write(Actor::default(), |unit| {
+            let organization = identities::find_organization(unit.connection()?, organization.as_ref())?.key;
+            let user_key = identities::find_user(unit.connection()?, user)?.key;
+            match identities::find_member(unit.connection()?, organization, user_key)? {
+                Some(member) if member.active => return Err(Error::Exists { id: user.to_string() }),
+                Some(member) => identities::update_member(unit.connection()?, member.key, role, true)?,
+                None => {
+                    let key = unit.create_tenant("member")?;
+                    let now = unit.now().as_microsecond();
+                    identities::create_member(unit.connection()?, key, organization, user_key, role, now)?;
+                }
+            }
+            record(
+                unit,
+                organization,
+                "member.add",
+                &[("user", Value::None, user.clone().into()), ("role", Value::None, role.as_str().into())],
+            )
+        })
+    }
+
+    /// Changes a member's role.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotMember`], [`Error::UnknownOrganization`] or [`Error::UnknownUser`].
+    pub fn set_role(
+        &self,
+        organization: &impl AsRef<OrganizationId>,
+        user: &impl AsRef<UserId>,
+        role: Role,
+    ) -> Result<()> {
+        self.change_member(organization.as_ref(), user.as_ref(), |unit, organization, key, before| {
+            identities::update_member(unit.connection()?, key, role, true)?;
+            let user = Value::from(user.as_ref().clone());
+            record(
+                unit,
+                organization,
+                "member.role",
+                &[("user", user.clone(), user), ("role", before.as_str().into(), role.as_str().into())],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Ends a membership: the user's sessions in the organization stop at their next call. Their
+    /// private records stay, for nobody else, and are there again if they come back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotMember`], [`Error::UnknownOrganization`] or [`Error::UnknownUser`].
+    pub fn remove_member(
+        &self,
+        organization: &impl AsRef<OrganizationId>,
+        user: &impl AsRef<UserId>,
+    ) -> Result<()> {
+        let key =
+            self.change_member(organization.as_ref(), user.as_ref(), |unit, organization, key, role| {
+                identities::update_member(unit.connection()?, key, role, false)?;
+                record(
+                    unit,
+                    organization,
+                    "member.remove",
+                    &[
+                        ("user", user.as_ref().clone().into(), Value::None),
+                        ("role", role.as_str().into(), Value::None),
+                    ],
+                )
+            })?;
+        self.store.grants.revoke(key);
+        Ok(())
+    }
+
+    fn change_member(
+        &self,
+        organization: &OrganizationId,
+        user: &UserId,
+        change: impl FnOnce(&mut Unit, TenantKey, TenantKey, Role) -> Result<()>,
+    ) -> Result<TenantKey> {
+        self.store.write(Actor::default(), |unit| {
+            let organization_key = identities::find_organization(unit.connection()?, organization)?.key;
+            let user_key = identities::find_user(unit.connection()?, user)?.key;
+            let member = identities::find_member(unit.connection()?, organization_key, user_key)?
+                .filter(|member| member.active);
+            let member = member.ok_or_else(|| Error::NotMember {
+                user: user.to_string(),
+                organization: organization.to_string(),
+            })?;
+            change(unit, organization_key, member.key, member.role)?;
+            Ok(member.key)
+        })
+    }
+
+    /// A page of members in the order of their users' ids: those after `after`, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownOrganization`].
+    pub fn members(
+        &self,
+        organization: &impl AsRef<OrganizationId>,
+        after: Option<&UserId>,
+        limit: u32,
+    ) -> Result<Vec<Membership>> {
+        self.store.read(|connection| {
+            let organization = identities::find_organization(connection, organization.as_ref())?.key;
+            identities::members(connection, organization, after, limit)
+        })
+    }
+}

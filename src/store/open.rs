@@ -1,0 +1,176 @@
+//! Opening: find out what the file is before anything is written to it, then make or load it.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use super::connection;
+use super::lock::Claim;
+use crate::commit::{Clock, Randomness};
+use crate::entity::Definition;
+use crate::error::{Error, Result};
+use crate::schema::{self, APPLICATION_ID, Catalog, FORMAT_VERSION};
+
+/// The one name of a store's file, whatever links lead to it.
+pub(super) fn canonical(path: &Path) -> Result<PathBuf> {
+    match path.canonicalize() {
+        Ok(path) if path.is_dir() => {
+            Err(Error::invalid("path", format!("{} is a folder; name a file in it", path.display())))
+        }
+        Ok(path) => Ok(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let name = path
+                .file_name()
+                .ok_or_else(|| Error::invalid("path", format!("{} names no file", path.display())))?;
+            let folder = match path.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => folder,
+                _ => Path::new("."),
+            };
+            let folder = folder.canonicalize().map_err(|error| match error.kind() {
+                ErrorKind::NotFound => {
+                    Error::invalid("path", format!("the folder {} does not exist", folder.display()))
+                }
+                _ => Error::io(folder.display().to_string(), error),
+            })?;
+            Ok(folder.join(name))
+        }
+        Err(error) => Err(Error::io(path.display().to_string(), error)),
+    }
+}
+
+/// Refuses what is not a store, by its header alone, before SQLite touches it.
+/// <https://sqlite.org/fileformat2.html#the_database_header>
+pub(super) fn inspect(path: &Path) -> Result<()> {
+    let mut header = [0; 100];
+    let mut file = File::open(path).map_err(|error| Error::io(path.display().to_string(), error))?;
+    let length = file.metadata().map_err(|error| Error::io(path.display().to_string(), error))?.len();
+    if length == 0 {
+        return Err(Error::corrupt(format!(
+            "{} is empty, so it is not a store; delete it and open the path again to make one",
+            path.display()
+        )));
+    }
+    let foreign = || Error::corrupt(format!("{} is not a SQLite database, or is encrypted", path.display()));
+    file.read_exact(&mut header).map_err(|_| foreign())?;
+    if !header.starts_with(b"SQLite format 3\0") {
+        return Err(foreign());
+    }
+    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    if number(68) != APPLICATION_ID.cast_unsigned() {
+        return Err(Error::corrupt(format!(
+            "{} is a SQLite database of another application, not a Tenantry store",
+            path.display()
+        )));
+    }
+    check_version(number(60).cast_signed())?;
+    let page_size = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    // Before a checkpoint is through, the rest of the pages is in the WAL.
+    let has_wal = fs::metadata(with_suffix(path, "-wal")).is_ok_and(|wal| wal.len() > 0);
+    if !has_wal && length < u64::from(number(28)) * page_size {
+        return Err(Error::corrupt(format!(
+            "{} is cut off: it is shorter than its header says; restore it from a backup",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+fn check_version(version: i32) -> Result<()> {
+    match version {
+        FORMAT_VERSION => Ok(()),
+        newer if newer > FORMAT_VERSION => Err(Error::schema(format!(
+            "the file has format {newer} and this program knows up to {FORMAT_VERSION}: it was written by a newer version of Tenantry; update the program"
+        ))),
+        _ => Err(Error::corrupt("the file has a format version that no Tenantry has written")),
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Makes a new store beside its final name and moves it there whole.
+pub(super) fn create(path: &Path, clock: &Clock, randomness: &Randomness) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let file = tempfile::Builder::new().prefix(".tenantry-").suffix(".new").tempfile_in(folder).map_err(
+        |error| match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Error::ReadOnly {
+                reason: format!(
+                    "no store can be made in {}: the folder can not be written",
+                    folder.display()
+                ),
+            },
+            _ => Error::io(folder.display().to_string(), error),
+        },
+    )?;
+    let mut connection = connection::creator(file.path())?;
+    let mut device = [0; 16];
+    let mut origin = [0; 32];
+    randomness(&mut device)?;
+    randomness(&mut origin)?;
+    let device = uuid::Builder::from_random_bytes(device).into_uuid();
+    schema::create(&mut connection, device, origin, clock().as_microsecond())?;
+    connection.close().map_err(|(_, error)| error)?;
+    file.persist_noclobber(path).map_err(|error| match error.error.kind() {
+        ErrorKind::AlreadyExists => {
+            Error::Busy { reason: "another program made the file in this moment; open it again" }
+        }
+        _ => Error::io(path.display().to_string(), error.error),
+    })?;
+    Ok(())
+}
+
+/// What an opened file holds.
+pub(super) struct Opened {
+    pub(super) catalog: Catalog,
+    pub(super) device: Uuid,
+}
+
+/// Loads the definitions and adds the ones that are new, in one transaction.
+pub(super) fn load(connection: &mut Connection, wanted: Vec<Definition>) -> Result<Opened> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let (catalog, new) = schema::plan(load_stored(&transaction)?, wanted)?;
+    if !new.is_empty() {
+        schema::register(&transaction, &catalog, &new)?;
+    }
+    let device = schema::device(&transaction)?;
+    transaction.commit()?;
+    Ok(Opened { catalog, device })
+}
+
+/// Loads the definitions of a store that is only read; wanted ones must be there.
+pub(super) fn load_read_only(connection: &Connection, wanted: Vec<Definition>) -> Result<Opened> {
+    let (catalog, new) = schema::plan(load_stored(connection)?, wanted)?;
+    if let Some(table) = new.first().and_then(|&position| catalog.tables().get(position)) {
+        return Err(Error::schema(format!(
+            "the file does not hold the entity {:?}, and it is open only for reading",
+            table.entity()
+        )));
+    }
+    Ok(Opened { catalog, device: schema::device(connection)? })
+}
+
+/// The header again, through SQLite: a newer program may have changed it in the WAL.
+fn load_stored(connection: &Connection) -> Result<Vec<schema::StoredDefinition>> {
+    check_version(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)?;
+    schema::load(connection).map_err(|error| match error {
+        Error::Io { source, .. } => Error::Corrupt {
+            what: "the store's own tables are damaged; restore the file from a backup".to_owned(),
+            source: Some(source),
+        },
+        other => other,
+    })
+}
+
+/// A claim on the path: checks the file while nobody else in this process has it open.
+pub(super) fn inspect_claimed(path: &Path, claim: &Claim) -> Result<()> {
+    if claim.shared { Ok(()) } else { inspect(path) }
+}

@@ -1,0 +1,8 @@
+use tenantry::Choice;
+
+#[derive(Choice)]
+struct Task {
+    title: String,
+}
+
+fn main() {}

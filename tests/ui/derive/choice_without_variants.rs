@@ -1,0 +1,6 @@
+use tenantry::Choice;
+
+#[derive(Choice)]
+enum Status {}
+
+fn main() {}

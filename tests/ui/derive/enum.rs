@@ -1,0 +1,9 @@
+use tenantry::Entity;
+
+#[derive(Entity)]
+enum Status {
+    Open,
+    Done,
+}
+
+fn main() {}

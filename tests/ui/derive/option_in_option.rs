@@ -1,0 +1,8 @@
+use tenantry::Entity;
+
+#[derive(Entity)]
+struct Task {
+    title: Option<Option<String>>,
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use tenantry::Entity;
+
+#[derive(Entity)]
+struct Task(String);
+
+fn main() {}

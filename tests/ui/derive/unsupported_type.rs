@@ -1,0 +1,12 @@
+use tenantry::Entity;
+
+struct Place {
+    _street: String,
+}
+
+#[derive(Entity)]
+struct Task {
+    place: Place,
+}
+
+fn main() {}
