@@ -22,7 +22,7 @@ pub use jiff::Timestamp;
 pub use tenantry_derive::{Choice, Entity};
 pub use uuid::Uuid;
 
-pub use audit::{AuditEntry, ChainProblem, Change, Verification};
+pub use audit::{AuditEntry, ChainProblem, Change, TypedChange, Verification};
 pub use check::{Finding, Report};
 pub use entity::{
     AsNested, Column, ColumnDefinition, ColumnKind, Definition, Direction, Entity, Field, Fields, Id,
@@ -32,7 +32,7 @@ pub use error::{Error, Result};
 pub use identity::{Membership, Organization, OrganizationId, Role, User, UserId};
 pub use query::{Cursor, DynamicColumn, Filter, Number, Order, Ordered, Patch, Text, column};
 pub use session::{
-    Audit, AuditPage, Dynamic, Joined, JoinedPage, OrganizationSession, Page, Query, Records,
+    Audit, AuditPage, Dynamic, Joined, JoinedPage, OrganizationSession, Page, Pair, Query, Records,
     ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,
 };
 pub use store::{Builder, Organizations, Store, Users};

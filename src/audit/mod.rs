@@ -66,8 +66,18 @@ pub struct Change {
     pub redacted: bool,
 }
 
+/// How one typed column changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TypedChange<T> {
+    /// The value before; `None` if there was none.
+    pub before: Option<T>,
+    /// The value after; `None` if there is none.
+    pub after: Option<T>,
+}
+
 impl AuditEntry {
-    /// How one typed column changed, if it did: `(before, after)`.
+    /// How one typed column changed, if it did and is not secret.
     ///
     /// # Errors
     ///
@@ -83,13 +93,14 @@ impl AuditEntry {
     /// let id = session.insert(&Task { title: "Tea".into(), done: false })?;
     /// session.patch(id, Task::DONE.set(true))?;
     /// let last = session.audit().of(id).newest_first().list()?.remove(0);
-    /// assert_eq!(last.change(Task::DONE)?, Some((Some(false), Some(true))));
+    /// let done = last.change(Task::DONE)?.unwrap();
+    /// assert_eq!((done.before, done.after), (Some(false), Some(true)));
     /// # Ok(()) }
     /// ```
     pub fn change<E: Entity, F: Field>(
         &self,
         column: Column<E, F>,
-    ) -> Result<Option<(Option<F::Inner>, Option<F::Inner>)>> {
+    ) -> Result<Option<TypedChange<F::Inner>>> {
         if self.entity.as_deref() != Some(E::NAME) {
             return Err(Error::schema(format!("the entry is not about {:?}", E::NAME)));
         }
@@ -106,6 +117,6 @@ impl AuditEntry {
                 .map(Some)
                 .map_err(|problem| Error::schema(format!("column {:?} {problem}", column.name())))
         };
-        Ok(Some((typed(&change.before)?, typed(&change.after)?)))
+        Ok(Some(TypedChange { before: typed(&change.before)?, after: typed(&change.after)? }))
     }
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 pub use dynamic::Dynamic;
 pub use history::{Audit, AuditPage};
-pub use query::{Joined, JoinedPage, Page, Query};
+pub use query::{Joined, JoinedPage, Page, Pair, Query};
 pub use records::Records;
 pub use transaction::Transaction;
 pub use verbs::{Upserted, Verbs};
@@ -58,7 +58,7 @@ impl<S: tenancy::Scope> Session<S> {
         Self { verbs: Verbs::new(core) }
     }
 
-    fn core(&self) -> &Core<'static> {
+    pub(crate) fn core(&self) -> &Core<'static> {
         &self.verbs.core
     }
 

@@ -484,6 +484,9 @@ impl<S: tenancy::Scope> Query<'_, S, Fields> {
     }
 }
 
+/// A record, and the one that it refers to.
+pub type Pair<E, P> = (Record<E>, Option<Record<P>>);
+
 /// A query whose records come with the ones that a reference names. Made by [`Query::with`].
 #[must_use]
 pub struct Joined<'s, S, E, P> {
@@ -497,7 +500,7 @@ pub struct Joined<'s, S, E, P> {
 #[non_exhaustive]
 pub struct JoinedPage<E, P> {
     /// Each record, and the one that it refers to.
-    pub records: Vec<(Record<E>, Option<Record<P>>)>,
+    pub records: Vec<Pair<E, P>>,
     /// Give it to [`Query::after`] for the next page; `None` after the last one.
     pub next: Option<Cursor>,
 }
@@ -508,7 +511,7 @@ impl<S: tenancy::Scope, E: Entity, P: Entity> Joined<'_, S, E, P> {
     /// # Errors
     ///
     /// As [`Query::list`].
-    pub fn list(&self) -> Result<Vec<(Record<E>, Option<Record<P>>)>> {
+    pub fn list(&self) -> Result<Vec<Pair<E, P>>> {
         let after = self.query.position()?;
         let table = self.query.table()?;
         let joined = self.joined(table)?;
@@ -547,7 +550,7 @@ fn pair<E: Entity, P: Entity>(
     other: &Table,
     select: &Select<'_>,
     row: &rusqlite::Row<'_>,
-) -> Result<(Record<E>, Option<Record<P>>)> {
+) -> Result<Pair<E, P>> {
     let first = select.joined_column();
     let missing = Raw::new(row.get_ref(first)?).is_none();
     let other = if missing { None } else { Some(decode(other, row, first)?) };

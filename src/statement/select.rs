@@ -328,7 +328,7 @@ impl<'t> Select<'t> {
             sql.push("(").push(&term.text);
             match (value, direction) {
                 (Value::None, Direction::Asc) => sql.push(" IS NOT NULL"),
-                (Value::None, Direction::Desc) => sql.push(" IS NULL AND 0"),
+                (Value::None, Direction::Desc) => sql.push(" IS NULL AND ?1 IS NULL"),
                 (value, Direction::Asc) => sql.push(" > ").bind(Param::Borrowed(value)),
                 (value, Direction::Desc) if term.optional => sql
                     .push(" < ")
@@ -437,7 +437,7 @@ impl<'t> Select<'t> {
             Node::All(nodes) | Node::Any(nodes) => {
                 let all = matches!(node, Node::All(_)) == positive;
                 if nodes.is_empty() {
-                    sql.push(if all { "1" } else { "0" });
+                    sql.push(truth(all));
                     return Ok(());
                 }
                 for (number, node) in nodes.iter().enumerate() {
@@ -484,7 +484,7 @@ impl<'t> Select<'t> {
                 Ok(())
             }
             Node::In { values, .. } if values.is_empty() => {
-                sql.push(if positive { "0" } else { "1" });
+                sql.push(truth(!positive));
                 Ok(())
             }
             Node::In { column, values } => {
@@ -501,7 +501,7 @@ impl<'t> Select<'t> {
                 Ok(())
             }
             Node::IsNone { column } if column == "_created" => {
-                sql.push(if positive { "0" } else { "1" });
+                sql.push(truth(!positive));
                 Ok(())
             }
             Node::IsNone { column } => {
@@ -517,7 +517,7 @@ impl<'t> Select<'t> {
                 let term = self.text_term(column)?;
                 if text.contains('\0') {
                     // Stored text never holds U+0000.
-                    sql.push(if positive { "0" } else { "1" });
+                    sql.push(truth(!positive));
                     return Ok(());
                 }
                 if *ignore_case {
@@ -668,6 +668,12 @@ fn created<'t>(sql: &mut Builder<'t>, comparison: Comparison, value: &Value, pos
         Comparison::Ne => sql.push("t._id < ").bind(at_or_after).push(" OR t._id >= ").bind(after),
     };
     Ok(())
+}
+
+/// A constant, as SQL that the planner does not fold: for a plain 0 it forgets the other
+/// conditions and reports a scan of the table.
+fn truth(value: bool) -> &'static str {
+    if value { "?1 IS NOT NULL" } else { "?1 IS NULL" }
 }
 
 /// The smallest UUID of a millisecond.

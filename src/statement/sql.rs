@@ -42,10 +42,18 @@ impl<'t> Statement<'t> {
         Self { sql: sql.into(), params }
     }
 
+    /// The parameters that the text names: the target of soft references, ?2, may stand nowhere.
+    fn params_of(&self, statement: &rusqlite::Statement<'_>) -> rusqlite::ParamsFromIter<&[Param<'t>]> {
+        let named = self.params.len().min(statement.parameter_count());
+        rusqlite::params_from_iter(&self.params[..named])
+    }
+
     pub(crate) fn execute(&self, connection: &Connection) -> rusqlite::Result<usize> {
         #[cfg(test)]
         super::tests::record(&self.sql, &self.params);
-        connection.prepare_cached(&self.sql)?.execute(rusqlite::params_from_iter(&self.params))
+        let mut statement = connection.prepare_cached(&self.sql)?;
+        let params = self.params_of(&statement);
+        statement.execute(params)
     }
 
     /// Decodes every row.
@@ -57,7 +65,8 @@ impl<'t> Statement<'t> {
         #[cfg(test)]
         super::tests::record(&self.sql, &self.params);
         let mut statement = connection.prepare_cached(&self.sql)?;
-        let mut rows = statement.query(rusqlite::params_from_iter(&self.params))?;
+        let params = self.params_of(&statement);
+        let mut rows = statement.query(params)?;
         let mut decoded = Vec::new();
         while let Some(row) = rows.next()? {
             decoded.push(decode(row)?);
@@ -74,7 +83,8 @@ impl<'t> Statement<'t> {
         #[cfg(test)]
         super::tests::record(&self.sql, &self.params);
         let mut statement = connection.prepare_cached(&self.sql)?;
-        let mut rows = statement.query(rusqlite::params_from_iter(&self.params))?;
+        let params = self.params_of(&statement);
+        let mut rows = statement.query(params)?;
         rows.next()?.map(decode).transpose()
     }
 }
