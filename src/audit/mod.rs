@@ -97,10 +97,7 @@ impl AuditEntry {
     /// assert_eq!((done.before, done.after), (Some(false), Some(true)));
     /// # Ok(()) }
     /// ```
-    pub fn change<E: Entity, F: Field>(
-        &self,
-        column: Column<E, F>,
-    ) -> Result<Option<TypedChange<F::Inner>>> {
+    pub fn change<E: Entity, F: Field>(&self, column: Column<E, F>) -> Result<Option<TypedChange<F::Inner>>> {
         if self.entity.as_deref() != Some(E::NAME) {
             return Err(Error::schema(format!("the entry is not about {:?}", E::NAME)));
         }

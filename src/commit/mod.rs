@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub(crate) use change::{Changes, Content, Upsert, row_bytes};
 use heads::Heads;
 pub(crate) use heads::{count, create_log, unsigned_count};
-pub(crate) use unit::{Actor, Event, Unit};
+pub(crate) use unit::{Actor, Event, Savepoint, Unit};
 
 use crate::error::{Error, Result};
 

@@ -125,7 +125,8 @@ macro_rules! integers {
                 ColumnKind::Integer
             }
             fn to_value(&self) -> Result<Value, String> {
-                i64::try_from(*self).map(Value::Integer).map_err(|_| format!("{self} is larger than a 64-bit signed integer"))
+                // Without the value: the column may be secret.
+                i64::try_from(*self).map(Value::Integer).map_err(|_| "is larger than a 64-bit signed integer".to_owned())
             }
             fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
                 Self::try_from(raw.integer()?).map_err(|_| concat!("holds an integer out of the range of ", stringify!($integer)).to_owned())

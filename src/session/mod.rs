@@ -7,10 +7,9 @@ mod records;
 mod transaction;
 mod verbs;
 
-use std::cell::RefCell;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use rusqlite::{Connection, Row};
 use uuid::Uuid;
@@ -87,7 +86,7 @@ impl<S: tenancy::Scope> Session<S> {
     /// ```
     pub fn transaction<R>(&self, run: impl FnOnce(&Transaction<'_, S>) -> Result<R>) -> Result<R> {
         let core = self.core();
-        let unit = RefCell::new(core.begin()?);
+        let unit = Mutex::new(core.begin()?);
         let outcome = {
             let core = Core {
                 store: Arc::clone(&core.store),
@@ -97,7 +96,7 @@ impl<S: tenancy::Scope> Session<S> {
             };
             run(&Transaction::new(Verbs::new(core)))
         };
-        let unit = unit.into_inner();
+        let unit = unit.into_inner().unwrap_or_else(PoisonError::into_inner);
         let result = match outcome {
             Ok(result) => unit.commit().map(|()| result),
             Err(error) => {
@@ -239,17 +238,28 @@ enum Executor<'x> {
     /// Each verb by itself: reads on a pooled connection, writes in a transaction of their own.
     Store,
     /// In an open transaction.
-    Unit(&'x RefCell<Unit>),
+    Unit(&'x Mutex<Unit>),
 }
 
 /// A connection for several reads in a row.
 pub(crate) enum Source<'x> {
     Snapshot(Snapshot),
-    Unit(&'x RefCell<Unit>),
+    Unit(&'x Mutex<Unit>),
 }
 
 const NESTED: Error =
     Error::Busy { reason: "the transaction is in use by the call that this one was made from" };
+
+/// The open transaction. Never waits: whoever holds it is further up this very call, or on another
+/// thread that was handed the transaction. A mutex rather than a cell, so that sessions, which
+/// never hold one, are `Send + Sync`.
+fn borrow(unit: &Mutex<Unit>) -> Result<MutexGuard<'_, Unit>> {
+    match unit.try_lock() {
+        Ok(unit) => Ok(unit),
+        Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => Err(NESTED),
+    }
+}
 
 impl<'x> Core<'x> {
     fn user(&self) -> &UserId {
@@ -308,7 +318,7 @@ impl<'x> Core<'x> {
                 self.check_in(&connection)?;
                 read(&connection)
             }
-            Executor::Unit(unit) => read(unit.try_borrow().map_err(|_| NESTED)?.connection()?),
+            Executor::Unit(unit) => read(borrow(unit)?.connection()?),
         }
     }
 
@@ -324,7 +334,7 @@ impl<'x> Core<'x> {
                 self.store.flush_if_due();
                 Ok(result)
             }
-            Executor::Unit(unit) => unit.try_borrow_mut().map_err(|_| NESTED)?.nested(run),
+            Executor::Unit(unit) => borrow(unit)?.nested(run),
         }
     }
 
@@ -345,9 +355,7 @@ impl<'x> Core<'x> {
     fn count(&self, tenant: crate::identity::TenantKey, entity: i64) -> Result<u64> {
         match self.executor {
             Executor::Store => self.read(|connection| commit::count(connection, tenant, entity)),
-            Executor::Unit(unit) => commit::unsigned_count(Some(
-                unit.try_borrow_mut().map_err(|_| NESTED)?.rows(tenant, entity)?.count,
-            )),
+            Executor::Unit(unit) => commit::unsigned_count(Some(borrow(unit)?.rows(tenant, entity)?.count)),
         }
     }
 
@@ -367,7 +375,7 @@ impl Source<'_> {
     pub(crate) fn read<R>(&self, read: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
         match self {
             Source::Snapshot(snapshot) => read(snapshot),
-            Source::Unit(unit) => read(unit.try_borrow().map_err(|_| NESTED)?.connection()?),
+            Source::Unit(unit) => read(borrow(unit)?.connection()?),
         }
     }
 }

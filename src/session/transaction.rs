@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Mutex;
 
-use super::{Executor, NESTED, Verbs};
+use super::{Executor, NESTED, Verbs, borrow};
+use crate::commit::{Savepoint, Unit};
 use crate::error::Result;
 use crate::tenancy;
 
@@ -45,17 +47,29 @@ impl<'t, S: tenancy::Scope> Transaction<'t, S> {
     /// ```
     pub fn transaction<R>(&self, run: impl FnOnce(&Transaction<'_, S>) -> Result<R>) -> Result<R> {
         let Executor::Unit(unit) = self.verbs.core.executor else { return Err(NESTED) };
-        let savepoint = unit.try_borrow_mut().map_err(|_| NESTED)?.savepoint()?;
-        // If the closure panics, the whole transaction rolls back.
-        match run(&Transaction::new(Verbs::new(self.verbs.core.clone()))) {
-            Ok(result) => {
-                unit.try_borrow_mut().map_err(|_| NESTED)?.release(savepoint)?;
-                Ok(result)
-            }
-            Err(error) => {
-                unit.try_borrow_mut().map_err(|_| NESTED)?.roll_back_to(savepoint)?;
-                Err(error)
-            }
+        let mut guard = Guard { unit, savepoint: Some(borrow(unit)?.savepoint()?) };
+        let result = run(&Transaction::new(Verbs::new(self.verbs.core.clone())))?;
+        if let Some(savepoint) = guard.savepoint.take() {
+            borrow(unit)?.release(savepoint)?;
+        }
+        Ok(result)
+    }
+}
+
+/// Takes a savepoint back unless it was released: also when a closure panics and somebody
+/// catches the panic within the outer transaction.
+struct Guard<'t> {
+    unit: &'t Mutex<Unit>,
+    savepoint: Option<Savepoint>,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        let Some(savepoint) = self.savepoint.take() else { return };
+        let undone = borrow(self.unit).and_then(|mut unit| unit.roll_back_to(savepoint));
+        if let Err(error) = undone {
+            // The connection refuses everything now, so the whole transaction rolls back.
+            tracing::warn!(%error, "a savepoint could not be rolled back");
         }
     }
 }

@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::sql::Param;
 use crate::{
-    ColumnDefinition, ColumnKind, Definition, Fields, Filter, Id, IndexDefinition, OnDelete, Order, OrganizationId, Query,
-    Record, Role, Store, Tenancy, Timestamp, UserId, Value, column, tenancy,
+    ColumnDefinition, ColumnKind, Definition, Fields, Filter, Id, IndexDefinition, OnDelete, Order,
+    OrganizationId, Query, Record, Role, Store, Tenancy, Timestamp, UserId, Value, column, tenancy,
 };
 
 thread_local! {
@@ -65,7 +65,11 @@ fn recording(work: impl FnOnce() -> crate::Result<()>) -> Vec<Recorded> {
 fn plan(connection: &Connection, statement: &Recorded) -> Vec<String> {
     let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", statement.sql)).unwrap();
     let named = explain.parameter_count();
-    let lines = explain.query_map(rusqlite::params_from_iter(statement.params.iter().take(named)), |row| row.get::<_, String>(3)).unwrap();
+    let lines = explain
+        .query_map(rusqlite::params_from_iter(statement.params.iter().take(named)), |row| {
+            row.get::<_, String>(3)
+        })
+        .unwrap();
     lines.collect::<rusqlite::Result<_>>().unwrap()
 }
 
@@ -75,7 +79,9 @@ fn is_allowed(line: &str) -> bool {
     let by_index = head.starts_with("SEARCH ")
         && (head.contains(" USING INDEX _") || head.contains(" USING COVERING INDEX _"))
         && (terms.starts_with("_tenant=? ") || terms.starts_with("_tenant=?)"));
-    let by_range = head.starts_with("SEARCH ") && head.ends_with(" USING INTEGER PRIMARY KEY") && terms.starts_with("rowid>? AND rowid<?)");
+    let by_range = head.starts_with("SEARCH ")
+        && head.ends_with(" USING INTEGER PRIMARY KEY")
+        && terms.starts_with("rowid>? AND rowid<?)");
     by_index || by_range
 }
 
@@ -86,7 +92,12 @@ fn assert_contained(connection: &Connection, recorded: &[Recorded], tenants: &[i
     for statement in recorded {
         let sql = &statement.sql;
         if sql.starts_with("INSERT") {
-            assert_eq!(statement.params[0], SqlValue::Integer(integer(&statement.params[1]) << 40 | integer(&statement.params[0]) & ((1 << 40) - 1)));
+            assert_eq!(
+                statement.params[0],
+                SqlValue::Integer(
+                    integer(&statement.params[1]) << 40 | integer(&statement.params[0]) & ((1 << 40) - 1)
+                )
+            );
             assert!(tenants.contains(&integer(&statement.params[1])), "{sql}: inserts for another tenant");
             continue;
         }
@@ -101,12 +112,21 @@ fn assert_contained(connection: &Connection, recorded: &[Recorded], tenants: &[i
         for line in &reaching {
             // Deleting a reference row, an act of the application itself, makes the database
             // look for rows of any tenant that still refer to it.
-            if tenants == [0] && sql.starts_with("DELETE") && line.starts_with("SCAN _rows_") && line.ends_with("_child") {
+            if tenants == [0]
+                && sql.starts_with("DELETE")
+                && line.starts_with("SCAN _rows_")
+                && line.ends_with("_child")
+            {
                 continue;
             }
             assert!(is_allowed(line), "{sql}\nreaches rows by: {line}\nwhole plan: {lines:#?}");
         }
-        assert!(!lines.iter().any(|line| line.contains("BLOOM") || line.contains("AUTOMATIC") || line.contains("MULTI-INDEX")), "{sql}: {lines:?}");
+        assert!(
+            !lines.iter().any(|line| line.contains("BLOOM")
+                || line.contains("AUTOMATIC")
+                || line.contains("MULTI-INDEX")),
+            "{sql}: {lines:?}"
+        );
         for tenant in bound_tenants(statement) {
             assert!(tenants.contains(&tenant), "{sql}: binds tenant {tenant}");
         }
@@ -125,7 +145,8 @@ fn bound_tenants(statement: &Recorded) -> Vec<i64> {
     let mut tenants = Vec::new();
     for (pattern, shift) in [("_tenant = ?", 0), ("_rid BETWEEN ?", 40), ("_rid > ?", 40), ("_rid < ?", 40)] {
         for (at, _) in statement.sql.match_indices(pattern) {
-            let digits: String = statement.sql[at + pattern.len()..].chars().take_while(char::is_ascii_digit).collect();
+            let digits: String =
+                statement.sql[at + pattern.len()..].chars().take_while(char::is_ascii_digit).collect();
             let number: usize = digits.parse().unwrap();
             tenants.push(integer(&statement.params[number - 1]) >> shift);
         }
@@ -146,7 +167,9 @@ fn definitions() -> Vec<Definition> {
             .column(ColumnDefinition::new("bytes", ColumnKind::Bytes).optional())
             .column(ColumnDefinition::new("uuid", ColumnKind::Uuid).optional())
             .column(ColumnDefinition::new("time", ColumnKind::Time).optional())
-            .column(ColumnDefinition::new("choice", ColumnKind::Choice(vec!["a".into(), "b".into()])).optional())
+            .column(
+                ColumnDefinition::new("choice", ColumnKind::Choice(vec!["a".into(), "b".into()])).optional(),
+            )
             .column(ColumnDefinition::new("nested", ColumnKind::Nested).optional())
             .index(IndexDefinition::new(["choice"]).desc("time"))
             .index(IndexDefinition::new(Vec::<String>::new()).desc("number"))
@@ -157,7 +180,9 @@ fn definitions() -> Vec<Definition> {
         ColumnDefinition::new(name, ColumnKind::Reference { entity: entity.into(), on_delete }).optional()
     };
     let mut all = vec![columns(Definition::new("country", Tenancy::Reference))];
-    for (name, tenancy) in [("own", Tenancy::User), ("shared", Tenancy::Organization), ("private", Tenancy::Member)] {
+    for (name, tenancy) in
+        [("own", Tenancy::User), ("shared", Tenancy::Organization), ("private", Tenancy::Member)]
+    {
         let parent = columns(Definition::new(name, tenancy));
         let mut child = columns(Definition::new(format!("{name}_child"), tenancy))
             .column(reference("cascade", name, OnDelete::Cascade))
@@ -208,11 +233,20 @@ fn filters(definition: &Definition) -> Vec<Filter<Fields>> {
             c().is_in(Vec::<Value>::new()),
         ]);
         if known.kind().is_text() {
-            filters.extend([c().contains("a%"), c().contains_ignore_ascii_case("A_"), c().starts_with("a"), c().starts_with("")]);
+            filters.extend([
+                c().contains("a%"),
+                c().contains_ignore_ascii_case("A_"),
+                c().starts_with("a"),
+                c().starts_with(""),
+            ]);
         }
     }
     for name in ["_updated", "_created"] {
-        filters.extend([column(name).ge(Timestamp::UNIX_EPOCH), column(name).lt(Timestamp::MAX), column(name).ne(Timestamp::UNIX_EPOCH)]);
+        filters.extend([
+            column(name).ge(Timestamp::UNIX_EPOCH),
+            column(name).lt(Timestamp::MAX),
+            column(name).ne(Timestamp::UNIX_EPOCH),
+        ]);
     }
     filters.push(column("_version").eq(1));
     filters.push(column("_id").eq(Uuid::nil()));
@@ -221,7 +255,13 @@ fn filters(definition: &Definition) -> Vec<Filter<Fields>> {
         .windows(2)
         .flat_map(|pair| {
             let (a, b) = (pair[0].clone(), pair[1].clone());
-            [a.clone().and(b.clone()), a.clone().or(b.clone()), !a.clone(), !(a.clone().or(b.clone())), a.clone().or(!b.and(a))]
+            [
+                a.clone().and(b.clone()),
+                a.clone().or(b.clone()),
+                !a.clone(),
+                !(a.clone().or(b.clone())),
+                a.clone().or(!b.and(a)),
+            ]
         })
         .collect();
     filters.extend(combined);
@@ -230,7 +270,8 @@ fn filters(definition: &Definition) -> Vec<Filter<Fields>> {
 
 fn orders(definition: &Definition) -> Vec<Option<Order<Fields>>> {
     let mut orders = vec![None];
-    let names: Vec<&str> = definition.columns().iter().filter(|c| c.kind().is_ordered()).map(ColumnDefinition::name).collect();
+    let names: Vec<&str> =
+        definition.columns().iter().filter(|c| c.kind().is_ordered()).map(ColumnDefinition::name).collect();
     for name in names.iter().copied().chain(["_id", "_created", "_updated", "_version"]) {
         orders.extend([Some(column(name).asc()), Some(column(name).desc())]);
     }
@@ -268,7 +309,11 @@ fn drive<S: tenancy::Scope>(session: &crate::Session<S>, entity: &str, writable:
     let definition = dynamic.definition();
     let user = session.core().scope.user().map(|user| user.as_str().to_owned());
     let fields = |n: i64| {
-        let mut fields = Fields::new().with("flag", true).with("number", n).with("text", format!("text {n}")).with("choice", "a");
+        let mut fields = Fields::new()
+            .with("flag", true)
+            .with("number", n)
+            .with("text", format!("text {n}"))
+            .with("choice", "a");
         if definition.position("person").is_some() {
             fields.set("person", user.clone());
         }
@@ -282,7 +327,12 @@ fn drive<S: tenancy::Scope>(session: &crate::Session<S>, entity: &str, writable:
         dynamic.upsert(ids[1], fields(12))?;
         dynamic.upsert_on(&["text"], fields(12))?;
         dynamic.upsert_on(&["text"], fields(13))?;
-        dynamic.query().filter(column("number").ge(12)).order_by(column("number").desc()).limit(1).patch(Fields::new().with("flag", false))?;
+        dynamic
+            .query()
+            .filter(column("number").ge(12))
+            .order_by(column("number").desc())
+            .limit(1)
+            .patch(Fields::new().with("flag", false))?;
         dynamic.query().filter(column("text").starts_with("text 3")).delete()?;
         dynamic.get_many(&ids)?;
         dynamic.exists(ids[2])?;
@@ -290,7 +340,11 @@ fn drive<S: tenancy::Scope>(session: &crate::Session<S>, entity: &str, writable:
     for filter in filters(definition) {
         read(&dynamic.query().filter(filter.clone()), definition)?;
         // Conditions and orders choose the path together.
-        for order in [column("number").desc(), column("choice").asc().then(column("time").desc()), column("_created").desc()] {
+        for order in [
+            column("number").desc(),
+            column("choice").asc().then(column("time").desc()),
+            column("_created").desc(),
+        ] {
             dynamic.query().filter(filter.clone()).order_by(order).page(1)?;
         }
     }
@@ -308,11 +362,17 @@ fn drive<S: tenancy::Scope>(session: &crate::Session<S>, entity: &str, writable:
 }
 
 /// A parent with children that go, are cleared, and hold it.
-fn drive_references<S: tenancy::Scope>(session: &crate::Session<S>, entity: &str, country: Id<Fields>) -> crate::Result<()> {
+fn drive_references<S: tenancy::Scope>(
+    session: &crate::Session<S>,
+    entity: &str,
+    country: Id<Fields>,
+) -> crate::Result<()> {
     let parents = session.dynamic(entity)?;
     let children = session.dynamic(&format!("{entity}_child"))?;
     let parent = parents.insert(Fields::new().with("flag", true).with("text", "parent"))?;
-    let child = |text: &str, column: &str| Fields::new().with("flag", true).with("text", text).with(column, parent).with("country", country);
+    let child = |text: &str, column: &str| {
+        Fields::new().with("flag", true).with("text", text).with(column, parent).with("country", country)
+    };
     children.insert(child("goes", "cascade"))?;
     let cleared = children.insert(child("is cleared", "clear"))?;
     let holding = children.insert(child("holds", "hold"))?;
@@ -337,7 +397,12 @@ fn every_statement_stays_inside_the_tenant() {
     let connection = Connection::open(store.path()).unwrap();
     let session = store.session(&user).unwrap();
     let inside = session.in_organization(&organization).unwrap();
-    let country = store.reference().dynamic("country").unwrap().insert(Fields::new().with("flag", true).with("text", "Norway")).unwrap();
+    let country = store
+        .reference()
+        .dynamic("country")
+        .unwrap()
+        .insert(Fields::new().with("flag", true).with("text", "Norway"))
+        .unwrap();
 
     let mut shapes = BTreeSet::new();
     let mut check = |tenants: &[i64], work: &dyn Fn() -> crate::Result<()>| {
@@ -345,7 +410,8 @@ fn every_statement_stays_inside_the_tenant() {
         assert_contained(&connection, &recorded, tenants);
         shapes.extend(recorded.into_iter().map(|statement| statement.sql));
     };
-    let keys = |session: &crate::session::Core<'_>, tenancy| session.scope.reads(tenancy).unwrap().tenant.get();
+    let keys =
+        |session: &crate::session::Core<'_>, tenancy| session.scope.reads(tenancy).unwrap().tenant.get();
     let own = keys(session.core(), Tenancy::User);
     let shared = keys(inside.core(), Tenancy::Organization);
     let private = keys(inside.core(), Tenancy::Member);
@@ -361,7 +427,11 @@ fn every_statement_stays_inside_the_tenant() {
     check(&[private, shared, 0], &|| drive(&inside, "private_child", true));
     check(&[private, shared, 0], &|| drive_references(&inside, "private", country));
     // In a transaction the same statements run on the writer.
-    check(&[own], &|| session.transaction(|tx| tx.dynamic("own")?.insert(Fields::new().with("flag", true).with("text", "tx")).map(drop)));
+    check(&[own], &|| {
+        session.transaction(|tx| {
+            tx.dynamic("own")?.insert(Fields::new().with("flag", true).with("text", "tx")).map(drop)
+        })
+    });
     println!("{} shapes of statements", shapes.len());
     assert!(shapes.len() > 1_000, "only {} shapes were driven", shapes.len());
     let statistics: i64 = connection
@@ -398,7 +468,13 @@ fn joins_stay_inside_the_tenant_on_both_sides() {
         folder: Option<Id<Folder>>,
         country: Option<Id<Country>>,
     }
-    let store = Store::builder().entity::<Country>().entity::<Shared>().entity::<Folder>().entity::<Private>().temporary().unwrap();
+    let store = Store::builder()
+        .entity::<Country>()
+        .entity::<Shared>()
+        .entity::<Folder>()
+        .entity::<Private>()
+        .temporary()
+        .unwrap();
     let user = store.users().create(&UserId::new("ada").unwrap()).unwrap();
     let organization = store.organizations().create(&OrganizationId::new("acme").unwrap()).unwrap();
     store.organizations().add_member(&organization, &user, Role::Member).unwrap();
@@ -413,7 +489,10 @@ fn joins_stay_inside_the_tenant_on_both_sides() {
     let recorded = recording(|| {
         let query = inside.query::<Private>().order_by(Record::<Private>::UPDATED.desc());
         assert!(query.clone().with(Private::SOFT).list()?[0].1.is_some());
-        assert_eq!(query.clone().with(Private::FOLDER).page(1)?.records[0].1.as_ref().unwrap().soft, Some(shared));
+        assert_eq!(
+            query.clone().with(Private::FOLDER).page(1)?.records[0].1.as_ref().unwrap().soft,
+            Some(shared)
+        );
         assert!(query.with(Private::COUNTRY).list()?[0].1.is_some());
         Ok(())
     });

@@ -1,0 +1,862 @@
+//! A world: tenants that only one thread reaches, their sessions, and the model of each. Worlds
+//! run beside each other on one store, and each must see exactly what its model says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
+use proptest::sample::Index;
+use tenantry::{
+    AuditEntry, Cursor, Dynamic, Error, Fields, Filter, Id, Order, OrganizationId, OrganizationSession,
+    Record, Result, Role, Store, Target, Tenancy, TenantSession, Timestamp, Upserted, UserId, Uuid, Value,
+    Verbs, column,
+};
+
+use crate::spec::{CHOICES, Kind, SPECS, Spec, TypedVerbs, Values, fields};
+use crate::steps::{Condition, End, Ending, Expect, From, Pick, Seed, SortBy, Sorting, Step, TEXTS, Verb};
+use crate::tenant::{Entry, Failure, Row, Surroundings, Tenant};
+
+/// Ids that some tenant has or had: every other tenant tries them.
+pub type Rumours = Mutex<Vec<Uuid>>;
+
+/// All users of the store, so that a member reference can name one who is no member.
+pub const USERS: [&str; 6] = ["ada", "grace", "linus", "barbara", "Ada", "ada "];
+
+pub enum World {
+    User { user: UserId, session: TenantSession, tenant: Tenant, disabled: bool },
+    Organization { organization: OrganizationId, members: Vec<Member>, tenant: Tenant },
+}
+
+pub struct Member {
+    user: UserId,
+    session: OrganizationSession,
+    private: Tenant,
+    active: bool,
+}
+
+/// Everything that a step needs beside the verbs.
+struct Context<'a> {
+    spec: &'static Spec,
+    actor: &'a str,
+    around: Surroundings,
+    rumours: &'a Rumours,
+    typed: bool,
+}
+
+fn failure(error: &Error) -> Failure {
+    match error {
+        Error::NotFound { .. } => Failure::NotFound,
+        Error::NotUnique { .. } => Failure::NotUnique,
+        Error::Conflict { expected, actual, .. } => {
+            Failure::Conflict { expected: *expected, actual: *actual }
+        }
+        Error::Unique { columns, .. } => Failure::Unique(columns.clone()),
+        Error::Reference { column, .. } => {
+            let known = SPECS.iter().flat_map(|spec| spec.columns).find(|known| known.name == column);
+            Failure::Reference(known.unwrap_or_else(|| panic!("{error}")).name)
+        }
+        Error::NotMember { .. } | Error::Disabled { .. } => Failure::Ended,
+        other => panic!("an error that no tenant alone would meet: {other:?}"),
+    }
+}
+
+fn told<T>(result: Result<T>) -> Result<T, Failure> {
+    result.map_err(|error| failure(&error))
+}
+
+impl World {
+    pub fn user(store: &Store, id: &str) -> Self {
+        let user = store.users().create(&UserId::new(id).unwrap()).unwrap();
+        let session = store.session(&user).unwrap();
+        let mut tenant = Tenant::default();
+        tenant.log.push(identity("user.create", [("id", Value::None, Value::from(id))]));
+        World::User { user: user.id, session, tenant, disabled: false }
+    }
+
+    pub fn organization(store: &Store, id: &str, users: &[&str]) -> Self {
+        let organization = store.organizations().create(&OrganizationId::new(id).unwrap()).unwrap().id;
+        let mut tenant = Tenant::default();
+        tenant.log.push(identity("organization.create", [("id", Value::None, Value::from(id))]));
+        let members = users
+            .iter()
+            .map(|user| {
+                let user = UserId::new(user).unwrap();
+                store.organizations().add_member(&organization, &user, Role::Member).unwrap();
+                tenant.log.push(joined(&user));
+                let session = store.session(&user).unwrap().in_organization(&organization).unwrap();
+                Member { user, session, private: Tenant::default(), active: true }
+            })
+            .collect();
+        World::Organization { organization, members, tenant }
+    }
+
+    /// Runs one step on the store and on the model, and compares.
+    pub fn step(&mut self, store: &Store, step: &Step, rumours: &Rumours) {
+        match self {
+            World::User { user, session, tenant, disabled } => {
+                if let Verb::Revoke(_) = step.verb {
+                    *disabled = !*disabled;
+                    if *disabled {
+                        store.users().disable(user).unwrap();
+                    } else {
+                        store.users().enable(user).unwrap();
+                        assert_eq!(
+                            told(session.count_of("task")),
+                            Err(Failure::Ended),
+                            "a stale session stays ended"
+                        );
+                        *session = store.session(user).unwrap();
+                    }
+                    let action = if *disabled { "user.disable" } else { "user.enable" };
+                    tenant.log.push(identity(
+                        action,
+                        [("disabled", Value::from(!*disabled), Value::from(*disabled))],
+                    ));
+                } else if *disabled {
+                    assert_eq!(told(session.count_of("task")), Err(Failure::Ended));
+                    assert_eq!(told(session.transaction(|_| Ok(()))), Err(Failure::Ended));
+                } else {
+                    let specs: Vec<_> = SPECS.iter().filter(|spec| spec.tenancy == Tenancy::User).collect();
+                    let around = Surroundings::default();
+                    let mut parties = Parties { actor: user.as_str(), around, own: tenant, private: None };
+                    run(session, &specs, step, &mut parties, rumours, &|f| session.transaction(f));
+                    compare_log(&session.audit().list().unwrap(), &tenant.log);
+                }
+            }
+            World::Organization { organization, members, tenant } => {
+                if let Verb::Revoke(member) = &step.verb {
+                    let member = member.get(members);
+                    let (user, was) = (member.user.clone(), member.active);
+                    let member = members.iter_mut().find(|m| m.user == user).unwrap();
+                    if was {
+                        store.organizations().remove_member(organization, &user).unwrap();
+                        tenant.log.push(identity(
+                            "member.remove",
+                            [
+                                ("user", user.clone().into(), Value::None),
+                                ("role", "member".into(), Value::None),
+                            ],
+                        ));
+                    } else {
+                        store.organizations().add_member(organization, &user, Role::Member).unwrap();
+                        tenant.log.push(joined(&user));
+                        member.session = store.session(&user).unwrap().in_organization(organization).unwrap();
+                    }
+                    member.active = !was;
+                    return;
+                }
+                let around = Surroundings {
+                    soft_targets: BTreeSet::new(),
+                    members: members.iter().filter(|m| m.active).map(|m| m.user.to_string()).collect(),
+                };
+                let at = step.session.index(members.len());
+                let member = &mut members[at];
+                if !member.active {
+                    assert_eq!(told(member.session.count_of("ticket")), Err(Failure::Ended));
+                    return;
+                }
+                let specs: Vec<_> = SPECS
+                    .iter()
+                    .filter(|s| matches!(s.tenancy, Tenancy::Organization | Tenancy::Member))
+                    .collect();
+                let mut parties = Parties {
+                    actor: member.user.as_str(),
+                    around,
+                    own: tenant,
+                    private: Some(&mut member.private),
+                };
+                let session = &member.session;
+                run(session, &specs, step, &mut parties, rumours, &|f| session.transaction(f));
+                compare_log(&session.audit().list().unwrap(), &tenant.log);
+                compare_log(&session.private_audit().list().unwrap(), &member.private.log);
+            }
+        }
+    }
+
+    /// Everything that each session of the world sees.
+    pub fn compare(&self) {
+        match self {
+            World::User { session, tenant, disabled: false, .. } => {
+                for spec in SPECS.iter().filter(|spec| spec.tenancy == Tenancy::User) {
+                    compare_rows(session, spec, tenant, None);
+                }
+                assert!(session.audit().verify().unwrap().is_intact());
+            }
+            World::User { .. } => {}
+            World::Organization { members, tenant, .. } => {
+                for member in members.iter().filter(|member| member.active) {
+                    for spec in SPECS.iter().filter(|spec| spec.tenancy == Tenancy::Organization) {
+                        compare_rows(&member.session, spec, tenant, None);
+                    }
+                    compare_rows(&member.session, Spec::of("note"), &member.private, Some(tenant));
+                    assert!(member.session.audit().verify().unwrap().is_intact());
+                    assert!(member.session.private_audit().verify().unwrap().is_intact());
+                }
+            }
+        }
+    }
+}
+
+/// The tenants that a session reaches.
+struct Parties<'a> {
+    actor: &'a str,
+    around: Surroundings,
+    own: &'a mut Tenant,
+    private: Option<&'a mut Tenant>,
+}
+
+impl Parties<'_> {
+    fn tenant(&mut self, spec: &Spec) -> &mut Tenant {
+        match (&mut self.private, spec.tenancy) {
+            (Some(private), Tenancy::Member) => private,
+            _ => self.own,
+        }
+    }
+
+    fn save(&self) -> (Tenant, Option<Tenant>) {
+        (self.own.clone(), self.private.as_deref().cloned())
+    }
+
+    /// Undoes what happened since, except that ids which were seen stay known.
+    fn restore(&mut self, (own, private): (Tenant, Option<Tenant>)) {
+        *self.own = own;
+        if let (Some(tenant), Some(private)) = (&mut self.private, private) {
+            **tenant = private;
+        }
+    }
+}
+
+trait CountOf {
+    fn count_of(&self, entity: &str) -> Result<u64>;
+}
+
+impl<S: TypedVerbs> CountOf for tenantry::Session<S> {
+    fn count_of(&self, entity: &str) -> Result<u64> {
+        self.dynamic(entity)?.count()
+    }
+}
+
+type Run<'a, S> = dyn FnOnce(&tenantry::Transaction<'_, S>) -> Result<()> + 'a;
+type Begin<'a, S> = dyn Fn(Box<Run<'_, S>>) -> Result<()> + 'a;
+
+/// Runs one step with the verbs of a session or a transaction.
+fn run<S: TypedVerbs>(
+    verbs: &Verbs<'_, S>,
+    specs: &[&'static Spec],
+    step: &Step,
+    parties: &mut Parties<'_>,
+    rumours: &Rumours,
+    begin: &Begin<'_, S>,
+) {
+    if let Verb::Transaction(steps, ending) = &step.verb {
+        let before = parties.save();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            begin(Box::new(|tx| {
+                for step in steps {
+                    run(tx, specs, step, parties, rumours, &|f| tx.transaction(f));
+                }
+                match ending {
+                    Ending::Commit => Ok(()),
+                    Ending::Fail => Err(Error::aborted("on purpose")),
+                    Ending::Panic => std::panic::resume_unwind(Box::new("on purpose")),
+                }
+            }))
+        }));
+        match (ending, outcome) {
+            (Ending::Commit, Ok(Ok(()))) => {}
+            (Ending::Fail, Ok(Err(Error::Aborted { .. }))) => parties.restore(before),
+            // Caught here, so that an outer transaction goes on without the inner one.
+            (Ending::Panic, Err(reason)) if reason.downcast_ref() == Some(&"on purpose") => {
+                parties.restore(before)
+            }
+            (_, Err(reason)) => std::panic::resume_unwind(reason),
+            (ending, outcome) => panic!("{ending:?} ended as {outcome:?}"),
+        }
+        return;
+    }
+    let spec = step.entity.get(specs);
+    let mut around = parties.around.clone();
+    if spec.tenancy == Tenancy::Member {
+        around.soft_targets = parties.own.ids_of(Spec::of("ticket"));
+    }
+    let context = Context { spec, actor: parties.actor, around, rumours, typed: step.typed };
+    let dynamic = verbs.dynamic(spec.name).unwrap();
+    let tenant = parties.tenant(spec);
+    let logged = tenant.log.len();
+    context.verb(verbs, &dynamic, tenant, &step.verb);
+    // The order within one verb is the engine's own affair; comparisons sort it.
+    tenant.log[logged..].sort_by_key(|entry| format!("{:?}{:?}", entry.entity, entry.record));
+    assert_eq!(told(dynamic.count()), Ok(tenant.rows(spec).count() as u64));
+    if let Some(count) = S::count(verbs, spec.name) {
+        assert_eq!(told(count), Ok(tenant.rows(spec).count() as u64));
+    }
+}
+
+impl Context<'_> {
+    fn pick(&self, tenant: &Tenant, entity: &str, pick: &Pick) -> Uuid {
+        let own: Vec<Uuid> =
+            tenant.ids.iter().filter(|(name, _)| *name == entity).map(|(_, id)| *id).collect();
+        let rumours = self.rumours.lock().unwrap();
+        match pick.from {
+            From::Own if !own.is_empty() => *pick.index.get(&own),
+            From::Foreign if !rumours.is_empty() => *pick.index.get(&rumours),
+            // A valid UUIDv7 that nobody has.
+            _ => {
+                Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 | pick.index.index(1 << 20) as u128)
+            }
+        }
+    }
+
+    fn values(&self, tenant: &Tenant, seed: &Seed) -> Values {
+        let mut references = seed.references.iter();
+        let columns = self.spec.columns.iter().map(|column| {
+            let value = match column.kind {
+                Kind::Text if column.secret => seed.secret.then_some("secret canary").into(),
+                Kind::Text => Value::from(*seed.text.get(&TEXTS[..])),
+                Kind::Integer => seed.points.into(),
+                Kind::Choice => CHOICES[usize::from(seed.choice)].into(),
+                Kind::Time => seed.time.map(time).into(),
+                Kind::Reference { to, soft, .. } => match references.next().and_then(Option::as_ref) {
+                    None => Value::None,
+                    Some(pick) if soft && pick.from == From::Own && !self.around.soft_targets.is_empty() => {
+                        let targets: Vec<Uuid> = self.around.soft_targets.iter().copied().collect();
+                        Value::Uuid(*pick.index.get(&targets))
+                    }
+                    Some(pick) => Value::Uuid(self.pick(tenant, to, pick)),
+                },
+                Kind::Member => seed.member.as_ref().map(|user| *user.get(&USERS[..])).into(),
+            };
+            (column.name, value)
+        });
+        columns.collect()
+    }
+
+    fn expected(&self, tenant: &Tenant, id: Uuid, expect: Expect) -> Option<u64> {
+        let version = tenant.row(self.spec, id).map_or(1, |row| row.version);
+        match expect {
+            Expect::Any => None,
+            Expect::Right => Some(version),
+            Expect::Wrong => Some(version + 1),
+        }
+    }
+
+    /// A new row: its id is the store's choice and must be new, version 7 and the tenant's greatest.
+    fn inserted(&self, tenant: &mut Tenant, id: Uuid, values: Values) {
+        assert_eq!(id.get_version_num(), 7);
+        assert!(tenant.ids.iter().all(|(_, known)| *known != id), "an id was given twice");
+        tenant.insert(self.spec, id, values, self.actor);
+        self.rumours.lock().unwrap().push(id);
+    }
+
+    fn verb<S: TypedVerbs>(
+        &self,
+        verbs: &Verbs<'_, S>,
+        dynamic: &Dynamic<'_, S>,
+        tenant: &mut Tenant,
+        verb: &Verb,
+    ) {
+        let spec = self.spec;
+        match verb {
+            Verb::Insert(seed) => {
+                let values = self.values(tenant, seed);
+                let wanted = tenant.check_insert(spec, None, &values, &self.around);
+                let typed = if self.typed { S::insert(verbs, spec.name, &values) } else { None };
+                let got = told(typed.unwrap_or_else(|| dynamic.insert(fields(&values)).map(Id::uuid)));
+                assert_eq!(got.as_ref().err(), wanted.as_ref().err(), "insert {values:?}");
+                if let Ok(id) = got {
+                    self.inserted(tenant, id, values);
+                }
+            }
+            Verb::InsertMany(seeds) => {
+                let before = tenant.clone();
+                let rows: Vec<Values> = seeds.iter().map(|seed| self.values(tenant, seed)).collect();
+                let got = told(dynamic.insert_many(rows.iter().map(fields)));
+                // References among the new rows are not possible, clashes among them are.
+                let mut scratch = tenant.clone();
+                let mut wanted = Ok(());
+                for (number, values) in rows.iter().enumerate() {
+                    wanted = scratch.check_insert(spec, None, values, &self.around);
+                    if wanted.is_err() {
+                        break;
+                    }
+                    scratch.insert(spec, Uuid::from_u128(number as u128 + 1), values.clone(), self.actor);
+                }
+                assert_eq!(got.as_ref().err(), wanted.as_ref().err());
+                match got {
+                    Ok(ids) => ids
+                        .into_iter()
+                        .zip(rows)
+                        .for_each(|(id, values)| self.inserted(tenant, id.uuid(), values)),
+                    Err(_) => *tenant = before,
+                }
+            }
+            Verb::Get(pick) => {
+                let id = self.pick(tenant, spec.name, pick);
+                let wanted = tenant
+                    .row(spec, id)
+                    .map(|row| (row.version, self.shown(&row.values)))
+                    .ok_or(Failure::NotFound);
+                let typed = if self.typed { S::get(verbs, spec.name, id) } else { None };
+                let got = typed.unwrap_or_else(|| {
+                    dynamic.get(Id::from_uuid(id)).map(|record| (record.version, values_of(spec, &record)))
+                });
+                assert_eq!(told(got), wanted);
+                assert_eq!(
+                    dynamic.find(Id::from_uuid(id)).unwrap().is_some(),
+                    tenant.row(spec, id).is_some()
+                );
+            }
+            Verb::GetMany(picks) => {
+                let ids: Vec<Uuid> = picks.iter().map(|pick| self.pick(tenant, spec.name, pick)).collect();
+                let got =
+                    told(dynamic.get_many(&ids.iter().map(|id| Id::from_uuid(*id)).collect::<Vec<_>>()))
+                        .unwrap();
+                for (id, record) in ids.iter().zip(got) {
+                    assert_eq!(record.map(|r| r.version), tenant.row(spec, *id).map(|row| row.version));
+                }
+            }
+            Verb::Exists(pick) => {
+                let id = self.pick(tenant, spec.name, pick);
+                assert_eq!(told(dynamic.exists(Id::from_uuid(id))), Ok(tenant.row(spec, id).is_some()));
+            }
+            Verb::Update(pick, expect, seed) => {
+                let id = self.pick(tenant, spec.name, pick);
+                let values = self.values(tenant, seed);
+                let expected = self.expected(tenant, id, *expect);
+                let typed =
+                    if self.typed { S::update(verbs, spec.name, id, expected, &values) } else { None };
+                let got =
+                    told(typed.unwrap_or_else(|| dynamic.update(target(id, expected), fields(&values))));
+                let wanted = tenant.update(spec, id, expected, |v| *v = values, self.actor, &self.around);
+                assert_eq!(got, wanted);
+            }
+            Verb::Patch(pick, expect, columns, seed) => {
+                let id = self.pick(tenant, spec.name, pick);
+                let expected = self.expected(tenant, id, *expect);
+                let changes = self.some_columns(tenant, columns, seed);
+                let got = told(dynamic.patch(target(id, expected), fields(&changes)));
+                let wanted =
+                    tenant.update(spec, id, expected, |v| v.extend(changes), self.actor, &self.around);
+                assert_eq!(got, wanted);
+            }
+            Verb::Upsert(pick, seed) => {
+                let id = self.pick(tenant, spec.name, pick);
+                let values = self.values(tenant, seed);
+                let got = told(dynamic.upsert(Id::from_uuid(id), fields(&values)));
+                if tenant.row(spec, id).is_some() {
+                    let wanted = tenant.update(spec, id, None, |v| *v = values, self.actor, &self.around);
+                    assert_eq!(got, wanted.map(|_| Upserted::Updated(Id::from_uuid(id))));
+                } else {
+                    // An id of another tenant, too, is free here.
+                    let wanted = tenant.check_insert(spec, Some(id), &values, &self.around);
+                    assert_eq!(got, wanted.map(|()| Upserted::Inserted(Id::from_uuid(id))));
+                    if got.is_ok() {
+                        tenant.insert(spec, id, values, self.actor);
+                    }
+                }
+            }
+            Verb::UpsertOn(seed) => {
+                let values = self.values(tenant, seed);
+                let Some(unique) = spec.unique else {
+                    assert!(matches!(
+                        dynamic.upsert_on(&["points"], fields(&values)),
+                        Err(Error::InvalidInput { .. })
+                    ));
+                    return;
+                };
+                let got = told(dynamic.upsert_on(&[unique], fields(&values)));
+                let same =
+                    tenant.rows(spec).find(|row| row.values[unique] == values[unique]).map(|row| row.id);
+                match same {
+                    Some(id) => {
+                        let wanted = tenant.update(spec, id, None, |v| *v = values, self.actor, &self.around);
+                        assert_eq!(got, wanted.map(|_| Upserted::Updated(Id::from_uuid(id))));
+                    }
+                    None => {
+                        let wanted = tenant.check_insert(spec, None, &values, &self.around);
+                        assert_eq!(got.as_ref().err(), wanted.as_ref().err());
+                        if let Ok(upserted) = got {
+                            self.inserted(tenant, upserted.id().uuid(), values);
+                        }
+                    }
+                }
+            }
+            Verb::Delete(pick, expect) => {
+                let id = self.pick(tenant, spec.name, pick);
+                let expected = self.expected(tenant, id, *expect);
+                let typed =
+                    if self.typed && expected.is_none() { S::delete(verbs, spec.name, id) } else { None };
+                let got = told(typed.unwrap_or_else(|| dynamic.delete(target(id, expected))));
+                assert_eq!(got, tenant.delete(spec, id, expected, self.actor));
+            }
+            Verb::Query(condition, sorting, end) => self.query(dynamic, tenant, condition, *sorting, *end),
+            Verb::UpdateWhere(condition, column, seed) => {
+                let changes = self.some_columns(tenant, std::slice::from_ref(column), seed);
+                let before = tenant.clone();
+                let got = told(self.filtered(dynamic, condition).patch(fields(&changes)));
+                let ids: Vec<Uuid> = self.matching(tenant, condition).iter().map(|row| row.id).collect();
+                let mut wanted = Ok(ids.len() as u64);
+                for id in ids {
+                    if let Err(failure) =
+                        tenant.update(spec, id, None, |v| v.extend(changes.clone()), self.actor, &self.around)
+                    {
+                        wanted = Err(failure);
+                        *tenant = before;
+                        break;
+                    }
+                }
+                assert_eq!(got, wanted);
+            }
+            Verb::DeleteWhere(condition, limit) => {
+                let before = tenant.clone();
+                let mut query = self.filtered(dynamic, condition);
+                let mut ids: Vec<Uuid> = self.matching(tenant, condition).iter().map(|row| row.id).collect();
+                if let Some(limit) = limit {
+                    query = query.limit(*limit);
+                    ids.truncate(*limit as usize);
+                }
+                let got = told(query.delete());
+                let mut wanted = Ok(ids.len() as u64);
+                for id in ids {
+                    match tenant.delete(spec, id, None, self.actor) {
+                        Ok(()) | Err(Failure::NotFound) => {}
+                        Err(failure) => {
+                            wanted = Err(failure);
+                            *tenant = before;
+                            break;
+                        }
+                    }
+                }
+                assert_eq!(got, wanted);
+            }
+            Verb::Transaction(..) | Verb::Revoke(_) => {}
+        }
+    }
+
+    fn some_columns(&self, tenant: &Tenant, columns: &[Index], seed: &Seed) -> Values {
+        let values = self.values(tenant, seed);
+        columns
+            .iter()
+            .map(|index| index.get(self.spec.columns).name)
+            .map(|name| (name, values[name].clone()))
+            .collect()
+    }
+
+    /// As a reader sees them: a soft reference is none once its target is gone.
+    fn shown(&self, values: &Values) -> Values {
+        show(self.spec, values, &self.around.soft_targets)
+    }
+
+    fn text_column(&self) -> &'static str {
+        self.spec.columns[0].name
+    }
+
+    fn time_column(&self) -> Option<&'static str> {
+        self.spec.columns.iter().find(|column| column.kind == Kind::Time).map(|column| column.name)
+    }
+
+    fn has_points(&self) -> bool {
+        self.spec.columns.iter().any(|column| column.name == "points")
+    }
+
+    fn holds(&self, condition: &Condition, row: &Row) -> bool {
+        let Value::Text(text) = &row.values[self.text_column()] else { unreachable!() };
+        let at = |column: Option<&str>| {
+            column
+                .and_then(|column| if let Value::Time(time) = row.values[column] { Some(time) } else { None })
+        };
+        match condition {
+            Condition::All => true,
+            Condition::TextIs(index) => text == index.get(&TEXTS[..]),
+            Condition::TextContains(part) => text.contains(part),
+            Condition::PointsBelow(points) => {
+                !self.has_points() || matches!(row.values["points"], Value::Integer(p) if p < *points)
+            }
+            Condition::TimeAtLeast(from) => {
+                self.time_column().is_none() || at(self.time_column()).is_some_and(|t| t >= time(*from))
+            }
+            Condition::TimeMissing => self.time_column().is_none() || at(self.time_column()).is_none(),
+            Condition::Not(inner) => !self.holds(inner, row),
+            Condition::And(a, b) => self.holds(a, row) && self.holds(b, row),
+            Condition::Or(a, b) => self.holds(a, row) || self.holds(b, row),
+        }
+    }
+
+    fn filter(&self, condition: &Condition) -> Filter<Fields> {
+        let text = || column(self.text_column());
+        let all = || column("_version").ge(0);
+        match condition {
+            Condition::All => all(),
+            Condition::TextIs(index) => text().eq(*index.get(&TEXTS[..])),
+            Condition::TextContains(part) => text().contains(*part),
+            Condition::PointsBelow(points) if self.has_points() => column("points").lt(*points),
+            Condition::TimeAtLeast(from) if self.time_column().is_some() => {
+                column(self.time_column().unwrap()).ge(time(*from))
+            }
+            Condition::TimeMissing if self.time_column().is_some() => {
+                column(self.time_column().unwrap()).is_none()
+            }
+            Condition::PointsBelow(_) | Condition::TimeAtLeast(_) | Condition::TimeMissing => all(),
+            Condition::Not(inner) => !self.filter(inner),
+            Condition::And(a, b) => self.filter(a).and(self.filter(b)),
+            Condition::Or(a, b) => self.filter(a).or(self.filter(b)),
+        }
+    }
+
+    fn filtered<'d, S: TypedVerbs>(
+        &self,
+        dynamic: &Dynamic<'d, S>,
+        condition: &Condition,
+    ) -> tenantry::Query<'d, S, Fields> {
+        match condition {
+            Condition::All => dynamic.query(),
+            other => dynamic.query().filter(self.filter(other)),
+        }
+    }
+
+    /// The matching rows, oldest id first.
+    fn matching<'t>(&self, tenant: &'t Tenant, condition: &Condition) -> Vec<&'t Row> {
+        tenant.rows(self.spec).filter(|row| self.holds(condition, row)).collect()
+    }
+
+    /// The order that the library promises: the columns, then insertion, which turns round with
+    /// the first column.
+    fn sort(&self, rows: &mut [&Row], sorting: Sorting) -> Option<Order<Fields>> {
+        let name = match sorting.by {
+            SortBy::Text => self.text_column(),
+            SortBy::Points if self.has_points() => "points",
+            SortBy::Time if self.time_column().is_some() => self.time_column().unwrap(),
+            SortBy::Created => {
+                rows.sort_by_key(|row| row.id);
+                if sorting.descending {
+                    rows.reverse();
+                }
+                return Some(if sorting.descending {
+                    column("_created").desc()
+                } else {
+                    column("_created").asc()
+                });
+            }
+            _ => return None,
+        };
+        let then = sorting.then_text && name != self.text_column();
+        rows.sort_by(|a, b| {
+            let key = |row: &Row| rank(&row.values[name]);
+            let by_name = key(a).cmp(&key(b));
+            let by_name = if sorting.descending { by_name.reverse() } else { by_name };
+            let by_text = if then {
+                rank(&a.values[self.text_column()]).cmp(&rank(&b.values[self.text_column()]))
+            } else {
+                std::cmp::Ordering::Equal
+            };
+            let by_number =
+                if sorting.descending { b.number.cmp(&a.number) } else { a.number.cmp(&b.number) };
+            by_name.then(by_text).then(by_number)
+        });
+        let order = if sorting.descending { column(name).desc() } else { column(name).asc() };
+        Some(if then { order.then(column(self.text_column()).asc()) } else { order })
+    }
+
+    fn query<S: TypedVerbs>(
+        &self,
+        dynamic: &Dynamic<'_, S>,
+        tenant: &Tenant,
+        condition: &Condition,
+        sorting: Sorting,
+        end: End,
+    ) {
+        let mut rows = self.matching(tenant, condition);
+        let mut query = self.filtered(dynamic, condition);
+        if let Some(order) = self.sort(&mut rows, sorting) {
+            query = query.order_by(order);
+        }
+        let check = |records: &[Record<Fields>], rows: &[&Row]| {
+            let got: Vec<Uuid> = records.iter().map(|record| record.id.uuid()).collect();
+            let wanted: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+            assert_eq!(got, wanted, "{} where {condition:?} by {sorting:?}", self.spec.name);
+            for (record, row) in records.iter().zip(rows) {
+                assert_eq!(values_of(self.spec, record), self.shown(&row.values));
+                assert_eq!(
+                    (record.version, record.author.as_ref().map(UserId::to_string)),
+                    (row.version, row.author.clone())
+                );
+            }
+        };
+        match end {
+            End::List(limit) => {
+                if let Some(limit) = limit {
+                    query = query.limit(limit);
+                    rows.truncate(limit as usize);
+                }
+                check(&told(query.list()).unwrap(), &rows);
+            }
+            End::Pages(size) => {
+                let mut records = Vec::new();
+                let mut next: Option<Cursor> = None;
+                loop {
+                    let query = next.as_ref().map_or(query.clone(), |cursor| {
+                        query.clone().after(&cursor.to_string().parse().unwrap())
+                    });
+                    let page = told(query.page(size)).unwrap();
+                    assert!(page.records.len() <= size as usize);
+                    records.extend(page.records);
+                    next = page.next;
+                    if next.is_none() {
+                        break;
+                    }
+                }
+                check(&records, &rows);
+            }
+            End::First => check(
+                &told(query.first()).unwrap().into_iter().collect::<Vec<_>>(),
+                &rows[..rows.len().min(1)],
+            ),
+            End::One => {
+                let wanted = match rows.len() {
+                    0 => Err(Failure::NotFound),
+                    1 => Ok(rows[0].id),
+                    _ => Err(Failure::NotUnique),
+                };
+                assert_eq!(told(query.one()).map(|record| record.id.uuid()), wanted);
+            }
+            End::Count => assert_eq!(told(query.count()), Ok(rows.len() as u64)),
+            End::Exists => assert_eq!(told(query.exists()), Ok(!rows.is_empty())),
+            End::Iterate => check(&told(query.iter()).unwrap().collect::<Result<Vec<_>>>().unwrap(), &rows),
+            End::Aggregates if self.has_points() => {
+                let points = tenantry::Column::<Fields, i64>::new("points");
+                let all: Vec<i64> = rows
+                    .iter()
+                    .map(|row| if let Value::Integer(p) = row.values["points"] { p } else { unreachable!() })
+                    .collect();
+                assert_eq!(told(query.sum(points)), Ok(all.iter().sum()));
+                assert_eq!(told(query.min(points)), Ok(all.iter().min().copied()));
+                assert_eq!(told(query.max(points)), Ok(all.iter().max().copied()));
+                let average = told(query.average(points)).unwrap();
+                assert_eq!(
+                    average,
+                    (!all.is_empty()).then(|| all.iter().sum::<i64>() as f64 / all.len() as f64)
+                );
+            }
+            End::Aggregates => {}
+            End::Groups => {
+                let mut wanted: BTreeMap<String, u64> = BTreeMap::new();
+                for row in &rows {
+                    if let Value::Text(text) = &row.values[self.text_column()] {
+                        *wanted.entry(text.clone()).or_default() += 1;
+                    }
+                }
+                let wanted: Vec<(Value, u64)> =
+                    wanted.into_iter().map(|(text, count)| (text.into(), count)).collect();
+                assert_eq!(told(query.group_count_by(&column(self.text_column()))), Ok(wanted));
+            }
+        }
+    }
+}
+
+fn time(microseconds: i64) -> Timestamp {
+    Timestamp::from_microsecond(microseconds).unwrap()
+}
+
+fn target(id: Uuid, expected: Option<u64>) -> Target<Fields> {
+    let id = Id::from_uuid(id);
+    match expected {
+        Some(version) => id.at(version),
+        None => id.into(),
+    }
+}
+
+/// No value before every value; text by bytes.
+fn rank(value: &Value) -> (u8, i64, String) {
+    match value {
+        Value::None => (0, 0, String::new()),
+        Value::Integer(integer) => (1, *integer, String::new()),
+        Value::Time(time) => (1, time.as_microsecond(), String::new()),
+        Value::Text(text) => (1, 0, text.clone()),
+        other => panic!("{other:?} is not sorted by here"),
+    }
+}
+
+fn values_of(spec: &Spec, record: &Record<Fields>) -> Values {
+    spec.columns.iter().map(|column| (column.name, record.get(column.name).unwrap().clone())).collect()
+}
+
+fn show(spec: &Spec, values: &Values, soft_targets: &BTreeSet<Uuid>) -> Values {
+    let mut shown = values.clone();
+    for column in spec.columns {
+        if let (Kind::Reference { soft: true, .. }, Value::Uuid(id)) = (&column.kind, &values[column.name])
+            && !soft_targets.contains(id) {
+                shown.insert(column.name, Value::None);
+            }
+    }
+    shown
+}
+
+fn compare_rows<S: TypedVerbs>(
+    session: &tenantry::Session<S>,
+    spec: &'static Spec,
+    tenant: &Tenant,
+    organization: Option<&Tenant>,
+) {
+    let targets = organization.map(|tenant| tenant.ids_of(Spec::of("ticket"))).unwrap_or_default();
+    let records = session.dynamic(spec.name).unwrap().list().unwrap();
+    let got: Vec<_> =
+        records.iter().map(|record| (record.id.uuid(), record.version, values_of(spec, record))).collect();
+    let wanted: Vec<_> =
+        tenant.rows(spec).map(|row| (row.id, row.version, show(spec, &row.values, &targets))).collect();
+    assert_eq!(got, wanted);
+}
+
+fn identity<const N: usize>(action: &str, changes: [(&str, Value, Value); N]) -> Entry {
+    Entry {
+        actor: None,
+        action: action.to_owned(),
+        entity: None,
+        record: None,
+        changes: changes
+            .into_iter()
+            .map(|(name, before, after)| (name.to_owned(), Some((before, after))))
+            .collect(),
+    }
+}
+
+fn joined(user: &UserId) -> Entry {
+    identity(
+        "member.add",
+        [("user", Value::None, user.clone().into()), ("role", Value::None, "member".into())],
+    )
+}
+
+/// The log says what happened, once each, and nothing else.
+fn compare_log(got: &[AuditEntry], wanted: &[Entry]) {
+    assert!(got.windows(2).all(|pair| pair[1].number == pair[0].number + 1 && pair[1].clock > pair[0].clock));
+    let mut got: Vec<Entry> = got
+        .iter()
+        .map(|entry| {
+            assert_eq!(entry.outcome, "ok");
+            Entry {
+                actor: entry.actor.as_ref().map(UserId::to_string),
+                action: entry.action.clone(),
+                entity: entry.entity.clone(),
+                record: entry.record,
+                changes: entry
+                    .changes
+                    .iter()
+                    .flatten()
+                    .map(|change| {
+                        (
+                            change.column.clone(),
+                            (!change.redacted).then(|| (change.before.clone(), change.after.clone())),
+                        )
+                    })
+                    .collect(),
+            }
+        })
+        .collect();
+    assert_eq!(got.len(), wanted.len(), "{got:#?}\n{wanted:#?}");
+    let mut wanted = wanted.to_vec();
+    // Entries of one verb come in the engine's order.
+    for entries in [&mut got, &mut wanted] {
+        entries.sort_by_key(|entry| format!("{entry:?}"));
+    }
+    assert_eq!(got, wanted);
+}
