@@ -10,7 +10,7 @@ use crate::audit::ChainProblem;
 use crate::audit::log::StoredEntry;
 use crate::audit::verify::verify;
 use crate::commit::row_bytes;
-use crate::entity::{Tenancy, Value};
+use crate::entity::{Tenancy, Value, time_of};
 use crate::error::Result;
 use crate::identity::TenantKey;
 use crate::schema::Catalog;
@@ -177,6 +177,9 @@ fn tenants(connection: &Connection) -> Result<Vec<Tenant>> {
 #[derive(Default)]
 struct Replayed {
     version: i64,
+    updated: i64,
+    /// The key of the user who inserted it.
+    author: Option<i64>,
     deleted: bool,
     /// By column; not all are known once a payload is gone.
     values: HashMap<String, Value>,
@@ -223,8 +226,20 @@ fn replay(connection: &Connection, tenant: TenantKey) -> Result<HashMap<(String,
         };
         let state = records.entry((entity.clone(), record)).or_default();
         match entry.action.as_str() {
-            "insert" => *state = Replayed { version: 1, complete: true, ..Replayed::default() },
-            "update" => state.version += 1,
+            "insert" => {
+                let updated = time_of(record).as_microsecond();
+                *state = Replayed {
+                    version: 1,
+                    updated,
+                    author: entry.actor,
+                    complete: true,
+                    ..Replayed::default()
+                }
+            }
+            "update" => {
+                state.version += 1;
+                state.updated = state.updated.max(entry.time);
+            }
             "delete" => state.deleted = true,
             _ => return Ok(()),
         }
@@ -267,6 +282,14 @@ fn check_rows(
             Some(state) if state.version != row.version => {
                 Some("its version is not the number of its changes in the log")
             }
+            Some(state) if state.updated != row.updated => {
+                Some("its time of change is not the one in the log")
+            }
+            Some(state)
+                if table.definition.has_author() && user_id(connection, state.author)? != row.author =>
+            {
+                Some("its author is not the one in the log")
+            }
             Some(state) => {
                 (!agrees(table, &row.values, &state)).then_some("its values are not the ones in the log")
             }
@@ -297,6 +320,11 @@ fn check_rows(
     compare("bytes", kept_bytes, bytes, kept_bytes != bytes);
     compare("next number", next, last + 1, next <= last);
     Ok(())
+}
+
+fn user_id(connection: &Connection, key: Option<i64>) -> Result<Option<String>> {
+    let mut statement = connection.prepare_cached("SELECT id FROM _user WHERE key = ?1")?;
+    Ok(statement.query_row([key], |row| row.get(0)).optional()?)
 }
 
 fn agrees(table: &Table, values: &[Value], state: &Replayed) -> bool {

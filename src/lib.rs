@@ -1,4 +1,4 @@
-//! An embedded multi-tenant store over SQLite for local-first apps.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 // The derive names the crate as its users do.

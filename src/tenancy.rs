@@ -6,6 +6,79 @@
 //! | [`Organization`] | one organization | its members' [`OrganizationSession`](crate::OrganizationSession)s |
 //! | [`Member`] | one user within one organization | that user's session in that organization |
 //! | [`Reference`] | nobody | every session reads; [`Store::reference`](crate::Store::reference) writes |
+//!
+//! # What does not compile
+//!
+//! An organization's entity, reached from a user's own session:
+//!
+//! ```compile_fail,E0277
+//! # use tenantry::{Entity, TenantSession};
+//! #[derive(Entity)]
+//! #[entity(tenancy = organization)]
+//! struct Ticket { title: String }
+//! fn count(session: &TenantSession) -> tenantry::Result<u64> {
+//!     session.count::<Ticket>()
+//! }
+//! ```
+//!
+//! A user's entity, reached from within an organization:
+//!
+//! ```compile_fail,E0277
+//! # use tenantry::{Entity, OrganizationSession};
+//! #[derive(Entity)]
+//! struct Diary { text: String }
+//! fn count(session: &OrganizationSession) -> tenantry::Result<u64> {
+//!     session.count::<Diary>()
+//! }
+//! ```
+//!
+//! A reference entity, written by anybody's session:
+//!
+//! ```compile_fail,E0277
+//! # use tenantry::{Entity, TenantSession};
+//! #[derive(Entity)]
+//! #[entity(tenancy = reference)]
+//! struct Currency { code: String }
+//! fn add(session: &TenantSession) -> tenantry::Result<tenantry::Id<Currency>> {
+//!     session.insert(&Currency { code: "EUR".into() })
+//! }
+//! ```
+//!
+//! A session from a bare string, SQL text as a filter, a filter on another entity's column:
+//!
+//! ```compile_fail,E0277
+//! fn open(store: &tenantry::Store) -> tenantry::Result<tenantry::TenantSession> {
+//!     store.session(&String::from("ada"))
+//! }
+//! ```
+//!
+//! ```compile_fail,E0308
+//! # use tenantry::{Entity, TenantSession};
+//! # #[derive(Entity)] struct Task { title: String }
+//! fn count(session: &TenantSession) -> tenantry::Result<u64> {
+//!     session.query::<Task>().filter("1 = 1 OR title = 'x'").count()
+//! }
+//! ```
+//!
+//! ```compile_fail,E0308
+//! # use tenantry::{Entity, TenantSession};
+//! # #[derive(Entity)] struct Task { title: String }
+//! # #[derive(Entity)] struct Project { name: String }
+//! fn count(session: &TenantSession) -> tenantry::Result<u64> {
+//!     session.query::<Task>().filter(Project::NAME.eq("garden")).count()
+//! }
+//! ```
+//!
+//! A transaction's handle that outlives its closure:
+//!
+//! ```compile_fail
+//! # use tenantry::{Entity, TenantSession};
+//! fn keep(session: &TenantSession) -> tenantry::Result<()> {
+//!     let kept = session.transaction(|tx| Ok(tx))?;
+//!     drop(kept);
+//!     Ok(())
+//! }
+//! ```
 
 use crate::entity::Tenancy;
 
@@ -18,19 +91,21 @@ pub trait Marker: sealed::Sealed + 'static {
 /// What a session reaches, as a type.
 pub trait Scope: sealed::Sealed + Send + Sync + 'static {}
 
-/// A session of this scope can read entities of the tenancy `T`.
+/// Entities of this tenancy can be read in a session of the scope `S`.
 #[diagnostic::on_unimplemented(
-    message = "this session does not reach entities of tenancy `{T}`",
+    message = "this session does not reach entities of tenancy `{Self}`",
+    label = "a session of scope `{S}` does not reach tenancy `{Self}`",
     note = "`store.session(&user)` reaches `user` entities; `session.in_organization(&organization)` gives a session for `organization` and `member` entities; all of them read `reference` entities"
 )]
-pub trait Reads<T>: Scope {}
+pub trait ReadIn<S>: Marker {}
 
-/// A session of this scope can write entities of the tenancy `T`.
+/// Entities of this tenancy can be written in a session of the scope `S`.
 #[diagnostic::on_unimplemented(
-    message = "this session can not write entities of tenancy `{T}`",
+    message = "this session can not write entities of tenancy `{Self}`",
+    label = "a session of scope `{S}` does not write tenancy `{Self}`",
     note = "`store.session(&user)` writes `user` entities; `session.in_organization(&organization)` gives a session for `organization` and `member` entities; `store.reference()` writes `reference` entities"
 )]
-pub trait Writes<T>: Reads<T> {}
+pub trait WrittenIn<S>: ReadIn<S> {}
 
 macro_rules! markers {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
@@ -59,19 +134,17 @@ impl Scope for User {}
 impl Scope for Organization {}
 impl Scope for Reference {}
 
-macro_rules! reaches {
-    ($($scope:ident writes $($tenancy:ident),*;)*) => {$($(
-        impl Reads<$tenancy> for $scope {}
-        impl Writes<$tenancy> for $scope {}
-    )*)*};
-}
-reaches! {
-    User writes User;
-    Organization writes Organization, Member;
-    Reference writes Reference;
-}
-impl Reads<Reference> for User {}
-impl Reads<Reference> for Organization {}
+impl ReadIn<User> for User {}
+impl ReadIn<User> for Reference {}
+impl ReadIn<Organization> for Organization {}
+impl ReadIn<Organization> for Member {}
+impl ReadIn<Organization> for Reference {}
+impl ReadIn<Reference> for Reference {}
+
+impl WrittenIn<User> for User {}
+impl WrittenIn<Organization> for Organization {}
+impl WrittenIn<Organization> for Member {}
+impl WrittenIn<Reference> for Reference {}
 
 mod sealed {
     pub trait Sealed {}

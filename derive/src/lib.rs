@@ -17,6 +17,32 @@ use syn::DeriveInput;
 /// Makes a struct with named fields an entity, and adds a constant for each of its columns:
 /// `Task::TITLE` for the field `title`, as visible as the struct.
 ///
+/// ```
+/// use tenantry::{Choice, Entity, Id, Tenancy, Timestamp};
+///
+/// #[derive(Debug, Clone, PartialEq, Entity)]
+/// #[entity(tenancy = organization, author, unique(number), index(status, due desc))]
+/// struct Ticket {
+///     number: i64,
+///     #[entity(default = "open")]
+///     status: Status,
+///     due: Option<Timestamp>,
+///     tags: Vec<String>,
+///     #[entity(on_delete = cascade)]
+///     parent: Option<Id<Ticket>>,
+/// }
+///
+/// #[derive(Debug, Clone, PartialEq, Choice)]
+/// enum Status {
+///     Open,
+///     Done,
+/// }
+///
+/// assert_eq!(Ticket::definition().name(), "ticket");
+/// assert_eq!(Ticket::definition().tenancy(), Tenancy::Organization);
+/// let late = Ticket::STATUS.eq(Status::Open).and(Ticket::DUE.lt(Timestamp::now()));
+/// ```
+///
 /// # Attributes of the struct
 ///
 /// | `#[entity(…)]` | |
@@ -25,7 +51,7 @@ use syn::DeriveInput;
 /// | `tenancy = user` | Who owns the rows: `user` (if left out), `organization`, `member` or `reference`. |
 /// | `author` | Records who inserts each record; with `tenancy = organization`. |
 /// | `unique(slug)` | Fields that are unique together within a tenant. |
-/// | `index(status, due desc)` | Fields that an index leads with, in this order. |
+/// | `index(status, due desc)` | An index over these fields, in this order, behind the tenant. |
 /// | `crate = "path"` | Where to find `tenantry`, if not at `::tenantry`. |
 ///
 /// # Attributes of a field
@@ -50,6 +76,21 @@ pub fn entity(input: TokenStream) -> TokenStream {
 
 /// Makes an enum of plain variants a type of column, stored as text, and adds
 /// `const fn as_str(&self) -> &'static str`, as visible as the enum, which gives that text.
+///
+/// ```
+/// use tenantry::Choice;
+///
+/// #[derive(Choice)]
+/// #[choice(rename_all = "kebab-case")]
+/// enum Status {
+///     InProgress,
+///     #[choice(rename = "finished")]
+///     Done,
+/// }
+///
+/// assert_eq!(Status::InProgress.as_str(), "in-progress");
+/// assert_eq!(Status::Done.as_str(), "finished");
+/// ```
 ///
 /// # Attributes
 ///

@@ -58,14 +58,14 @@ fn an_entity_with_everything() -> Result<()> {
         #[allow(deprecated)]
         impl ::tenantry::codegen_support::Entity for Task {
             type Tenancy = ::tenantry::codegen_support::tenancy::Organization;
-            const NAME: &'static str = "todo";
+            const ENTITY_NAME: &'static str = "todo";
 
             fn definition() -> ::tenantry::codegen_support::Definition {
                 ::tenantry::codegen_support::Definition::new("todo", ::tenantry::codegen_support::Tenancy::Organization)
                     .author()
-                    .column(::tenantry::codegen_support::column_of::<String>("slug"))
-                    .column(::tenantry::codegen_support::column_of::<bool>("done").default(false))
-                    .column(::tenantry::codegen_support::column_of::<Option<i64> >("kind").secret())
+                    .column(::tenantry::codegen_support::column_of("slug", <String as ::tenantry::codegen_support::Field>::kind(), <String as ::tenantry::codegen_support::Field>::OPTIONAL))
+                    .column(::tenantry::codegen_support::column_of("done", <bool as ::tenantry::codegen_support::Field>::kind(), <bool as ::tenantry::codegen_support::Field>::OPTIONAL).default(false))
+                    .column(::tenantry::codegen_support::column_of("kind", <Option<i64>  as ::tenantry::codegen_support::Field>::kind(), <Option<i64>  as ::tenantry::codegen_support::Field>::OPTIONAL).secret())
                     .column(::tenantry::codegen_support::reference_of::<Option<Id<Project> > >(
                         "project",
                         ::tenantry::codegen_support::OnDelete::SetNull
@@ -92,10 +92,10 @@ fn an_entity_with_everything() -> Result<()> {
                 &self,
                 encoder: &mut ::tenantry::codegen_support::Encoder
             ) -> ::tenantry::codegen_support::Result<()> {
-                encoder.field::<String>("slug", &self.slug)?;
-                encoder.field::<bool>("done", &self.done)?;
-                encoder.field::<Option<i64> >("kind", &self.r#type)?;
-                encoder.field::<Option<Id<Project> > >("project", &self.project)?;
+                encoder.value("slug", <String as ::tenantry::codegen_support::Field>::to_value(&self.slug))?;
+                encoder.value("done", <bool as ::tenantry::codegen_support::Field>::to_value(&self.done))?;
+                encoder.value("kind", <Option<i64>  as ::tenantry::codegen_support::Field>::to_value(&self.r#type))?;
+                encoder.value("project", <Option<Id<Project> >  as ::tenantry::codegen_support::Field>::to_value(&self.project))?;
                 encoder.nested::<Vec<String> >("tags", &self.tags)?;
                 encoder.nested_option::<Place>("place", &self.place)?;
                 ::core::result::Result::Ok(())
@@ -105,10 +105,10 @@ fn an_entity_with_everything() -> Result<()> {
                 decoder: &mut ::tenantry::codegen_support::Decoder<'_, '_>
             ) -> ::tenantry::codegen_support::Result<Self> {
                 ::core::result::Result::Ok(Self {
-                    slug: decoder.field::<String>("slug")?,
-                    done: decoder.field::<bool>("done")?,
-                    r#type: decoder.field::<Option<i64> >("kind")?,
-                    project: decoder.field::<Option<Id<Project> > >("project")?,
+                    slug: decoder.value("slug", <String as ::tenantry::codegen_support::Field>::from_raw)?,
+                    done: decoder.value("done", <bool as ::tenantry::codegen_support::Field>::from_raw)?,
+                    r#type: decoder.value("kind", <Option<i64>  as ::tenantry::codegen_support::Field>::from_raw)?,
+                    project: decoder.value("project", <Option<Id<Project> >  as ::tenantry::codegen_support::Field>::from_raw)?,
                     tags: decoder.nested::<Vec<String> >("tags")?,
                     place: decoder.nested_option::<Place>("place")?,
                     cache: <Cache as ::core::default::Default>::default(),
@@ -154,7 +154,7 @@ fn an_entity_with_nothing() -> Result<()> {
     assert_holds(
         &expansion,
         quote!(
-            const NAME: &'static str = "http_server_log";
+            const ENTITY_NAME: &'static str = "http_server_log";
         ),
     );
     assert_holds(
@@ -185,7 +185,10 @@ fn collections_are_nested_and_bytes_are_not() -> Result<()> {
         assert_holds(&entity(quote!(struct A { a: #ty }))?, quote!(ColumnKind::Nested));
     }
     for ty in [quote!(Vec<u8>), quote!(Option<Vec<u8>>), quote!(Box<str>), quote!(Color)] {
-        assert_holds(&entity(quote!(struct A { a: #ty }))?, quote!(column_of::<#ty>("a")));
+        assert_holds(
+            &entity(quote!(struct A { a: #ty }))?,
+            quote!(<#ty as ::tenantry::codegen_support::Field>::kind()),
+        );
     }
     Ok(())
 }

@@ -98,8 +98,8 @@ impl AuditEntry {
     /// # Ok(()) }
     /// ```
     pub fn change<E: Entity, F: Field>(&self, column: Column<E, F>) -> Result<Option<TypedChange<F::Inner>>> {
-        if self.entity.as_deref() != Some(E::NAME) {
-            return Err(Error::schema(format!("the entry is not about {:?}", E::NAME)));
+        if self.entity.as_deref() != Some(E::ENTITY_NAME) {
+            return Err(Error::schema(format!("the entry is not about {:?}", E::ENTITY_NAME)));
         }
         let Some(change) =
             self.changes.iter().flatten().find(|change| change.column == column.name() && !change.redacted)

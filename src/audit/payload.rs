@@ -1,13 +1,12 @@
 //! Payloads of audit entries: what changed, as MessagePack. `docs/audit-format.md` has the form.
 
-use jiff::Timestamp;
 use rmp::Marker;
 use rmp::decode;
 use rmp::encode;
 use uuid::Uuid;
 
 use super::Change;
-use crate::entity::{Nested, Value};
+use crate::entity::{Nested, Value, time_from_micros};
 
 /// MessagePack extension types of the values that it has no type for.
 const EXT_UUID: i8 = 1;
@@ -68,7 +67,7 @@ pub(crate) fn read_value(bytes: &mut &[u8]) -> Result<Value, Malformed> {
                 EXT_UUID => Value::Uuid(Uuid::from_slice(content).map_err(|_| Malformed)?),
                 EXT_TIME => {
                     let microseconds = i64::from_be_bytes(content.try_into().map_err(|_| Malformed)?);
-                    Value::Time(Timestamp::from_microsecond(microseconds).map_err(|_| Malformed)?)
+                    Value::Time(time_from_micros(microseconds).ok_or(Malformed)?)
                 }
                 EXT_NESTED => Value::Nested(Nested::from_stored(content.to_vec())),
                 _ => return Err(Malformed),
@@ -99,7 +98,8 @@ pub(crate) struct PayloadWriter {
 
 impl PayloadWriter {
     pub(crate) fn new() -> Self {
-        Self { body: Vec::new(), count: 0 }
+        // Most payloads fit; growing from nothing costs several allocations each.
+        Self { body: Vec::with_capacity(512), count: 0 }
     }
 
     pub(crate) fn change(&mut self, column: &str, before: &Value, after: &Value) {
@@ -149,6 +149,7 @@ pub(crate) fn read_payload(mut bytes: &[u8]) -> Result<Vec<Change>, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
     use proptest::prelude::*;
 
     fn value() -> impl Strategy<Value = Value> {

@@ -213,7 +213,11 @@ impl<'u> Changes<'u> {
     /// Deletes a record, and what its entity's references say of those that refer to it.
     pub(crate) fn delete(&mut self, table: &Table, id: Uuid, expected: Option<u64>) -> Result<()> {
         let tenant = self.scope.writes(table.definition.tenancy())?.tenant;
-        self.stored(table, tenant, id, expected)?;
+        let before = self.stored(table, tenant, id, expected)?;
+        if table.inbound.is_empty() {
+            // Nothing can refer to it, so nothing goes with it.
+            return self.delete_stored(table, tenant, id, &before);
+        }
         let plan = self.plan_deletion(table.entity(), tenant, id)?;
         if let Some((referring, column, _)) =
             plan.restricting.iter().find(|(referring, _, record)| !plan.goes(referring, *record))
@@ -293,6 +297,10 @@ impl<'u> Changes<'u> {
         let before = self
             .find(table, tenant, id)?
             .ok_or_else(|| Error::NotFound { entity: table.entity().to_owned() })?;
+        self.delete_stored(table, tenant, id, &before)
+    }
+
+    fn delete_stored(&mut self, table: &Table, tenant: TenantKey, id: Uuid, before: &Stored) -> Result<()> {
         let outcome = statement::delete(table, tenant, id).execute(self.unit.connection()?);
         if let Err(error) = outcome {
             return Err(self.explain(table, tenant, &error, std::iter::empty()));

@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use jiff::Timestamp;
 use rusqlite::types::ValueRef;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::definition::{ColumnDefinition, ColumnKind, OnDelete};
@@ -228,7 +228,7 @@ impl Field for Timestamp {
         Ok(Value::Time(*self))
     }
     fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
-        Timestamp::from_microsecond(raw.integer()?).map_err(|_| "holds a time out of range".to_owned())
+        super::time_from_micros(raw.integer()?).ok_or_else(|| "holds a time out of range".to_owned())
     }
 }
 
@@ -248,7 +248,7 @@ impl Field for UserId {
 impl<E: Entity> Field for Id<E> {
     type Inner = Self;
     fn kind() -> ColumnKind {
-        ColumnKind::Reference { entity: E::NAME.to_owned(), on_delete: OnDelete::Restrict }
+        ColumnKind::Reference { entity: E::ENTITY_NAME.to_owned(), on_delete: OnDelete::Restrict }
     }
     fn to_value(&self) -> Result<Value, String> {
         Ok(Value::Uuid(self.uuid()))
@@ -314,8 +314,10 @@ impl Encoder {
         Ok(encoder.values)
     }
 
-    pub fn field<F: Field>(&mut self, column: &'static str, value: &F) -> Result<()> {
-        self.values.push(value.to_value().map_err(|problem| Error::invalid(column, problem))?);
+    /// No bound `Field` here and in [`Decoder::value`]: the derive names the trait by itself, so
+    /// that one mistake is one message.
+    pub fn value(&mut self, column: &'static str, value: Result<Value, String>) -> Result<()> {
+        self.values.push(value.map_err(|problem| Error::invalid(column, problem))?);
         Ok(())
     }
 
@@ -354,16 +356,20 @@ impl<'r, 's> Decoder<'r, 's> {
         Ok(Raw::new(value))
     }
 
-    pub fn field<F: Field>(&mut self, column: &'static str) -> Result<F> {
-        F::from_raw(self.raw()?).map_err(|problem| unreadable(column, &problem))
+    pub fn value<T>(
+        &mut self,
+        column: &'static str,
+        from_raw: fn(Raw<'_>) -> Result<T, String>,
+    ) -> Result<T> {
+        from_raw(self.raw()?).map_err(|problem| unreadable(column, &problem))
     }
 
-    pub fn nested<T: DeserializeOwned>(&mut self, column: &'static str) -> Result<T> {
+    pub fn nested<T: for<'de> Deserialize<'de>>(&mut self, column: &'static str) -> Result<T> {
         let raw = self.raw()?;
         raw.bytes().and_then(decode_nested).map_err(|problem| unreadable(column, &problem))
     }
 
-    pub fn nested_option<T: DeserializeOwned>(&mut self, column: &'static str) -> Result<Option<T>> {
+    pub fn nested_option<T: for<'de> Deserialize<'de>>(&mut self, column: &'static str) -> Result<Option<T>> {
         let raw = self.raw()?;
         if raw.is_none() {
             return Ok(None);
@@ -386,11 +392,11 @@ fn unreadable(column: &str, problem: &str) -> Error {
     Error::schema(format!("column {column:?} can not be read: it {problem}"))
 }
 
-/// What the derive adds to a column: its name, its attributes, and whether `Option` wraps it.
+/// What the derive makes of a column: `F::kind()` and `F::OPTIONAL`.
 #[doc(hidden)]
-pub fn column_of<F: Field>(name: &'static str) -> ColumnDefinition {
-    let column = ColumnDefinition::new(name, F::kind());
-    if F::OPTIONAL { column.optional() } else { column }
+pub fn column_of(name: &'static str, kind: ColumnKind, optional: bool) -> ColumnDefinition {
+    let column = ColumnDefinition::new(name, kind);
+    if optional { column.optional() } else { column }
 }
 
 /// Column types that refer to a record: [`Id`].
@@ -408,7 +414,7 @@ where
     F: Field,
     F::Inner: Refers,
 {
-    let mut column = column_of::<F>(name);
+    let mut column = column_of(name, F::kind(), F::OPTIONAL);
     if let ColumnKind::Reference { on_delete: action, .. } = &mut column.kind {
         *action = on_delete;
     }

@@ -5,10 +5,10 @@ mod field;
 mod record;
 mod value;
 
-pub(crate) use definition::truncate_to_micros;
 pub use definition::{
     ColumnDefinition, ColumnKind, Definition, Direction, IndexDefinition, OnDelete, Tenancy,
 };
+pub(crate) use definition::{time_from_micros, truncate_to_micros};
 pub use field::{AsNested, Column, Field, Refers};
 pub use field::{Decoder, Encoder, Raw, column_of, reference_of};
 pub use record::{Fields, Id, Record, Target};
@@ -46,7 +46,7 @@ pub trait Entity: Sized + 'static {
     /// Who owns the rows: one of the markers in [`tenancy`](crate::tenancy).
     type Tenancy: crate::tenancy::Marker;
     /// The entity's name.
-    const NAME: &'static str;
+    const ENTITY_NAME: &'static str;
     /// What the store knows of the entity.
     fn definition() -> Definition;
     #[doc(hidden)]

@@ -106,12 +106,16 @@ impl<'de, M> Deserialize<'de> for Id<M> {
 }
 
 /// Which record a change is for: an [`Id`] alone, or an id and the version that it must have.
-#[derive(Debug)]
 pub struct Target<M> {
     pub(crate) id: Id<M>,
     pub(crate) expected: Option<u64>,
 }
 
+impl<M> fmt::Debug for Target<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("id", &self.id).field("expected", &self.expected).finish()
+    }
+}
 impl<M> Clone for Target<M> {
     fn clone(&self) -> Self {
         *self

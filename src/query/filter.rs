@@ -15,7 +15,7 @@ use crate::identity::UserId;
 /// Nesting that no hand-written filter reaches; it bounds recursion.
 const DEPTH_MAX: usize = 64;
 
-/// A condition on the records of `M`. Made by the methods of [`Column`] and [`column`].
+/// A condition on the records of `M`. Made by the methods of [`Column`] and [`column()`].
 ///
 /// ```
 /// # use tenantry::{Entity, Timestamp};
@@ -250,54 +250,74 @@ impl<M, F: Field> Column<M, F> {
     }
 }
 
-impl<M, F> Column<M, F>
-where
-    F: Field,
-    F::Inner: Ordered,
-{
-    fn compare(self, comparison: Comparison, value: impl Into<F::Inner>) -> Filter<M> {
+impl<M, F: Field> Column<M, F> {
+    fn compare(self, comparison: Comparison, value: impl Into<F::Inner>) -> Filter<M>
+    where
+        F::Inner: Ordered,
+    {
         Filter::new(Node::compare(self.column(), comparison, value.into().to_value()))
     }
 
     /// The column equals the value.
     #[must_use]
-    pub fn eq(self, value: impl Into<F::Inner>) -> Filter<M> {
+    pub fn eq(self, value: impl Into<F::Inner>) -> Filter<M>
+    where
+        F::Inner: Ordered,
+    {
         self.compare(Comparison::Eq, value)
     }
 
     /// The column does not equal the value; true where the column has none.
     #[must_use]
-    pub fn ne(self, value: impl Into<F::Inner>) -> Filter<M> {
+    pub fn ne(self, value: impl Into<F::Inner>) -> Filter<M>
+    where
+        F::Inner: Ordered,
+    {
         self.compare(Comparison::Ne, value)
     }
 
     /// The column is less than the value.
     #[must_use]
-    pub fn lt(self, value: impl Into<F::Inner>) -> Filter<M> {
+    pub fn lt(self, value: impl Into<F::Inner>) -> Filter<M>
+    where
+        F::Inner: Ordered,
+    {
         self.compare(Comparison::Lt, value)
     }
 
     /// The column is at most the value.
     #[must_use]
-    pub fn le(self, value: impl Into<F::Inner>) -> Filter<M> {
+    pub fn le(self, value: impl Into<F::Inner>) -> Filter<M>
+    where
+        F::Inner: Ordered,
+    {
         self.compare(Comparison::Le, value)
     }
 
     /// The column is greater than the value.
     #[must_use]
-    pub fn gt(self, value: impl Into<F::Inner>) -> Filter<M> {
+    pub fn gt(self, value: impl Into<F::Inner>) -> Filter<M>
+    where
+        F::Inner: Ordered,
+    {
         self.compare(Comparison::Gt, value)
     }
 
     /// The column is at least the value.
     #[must_use]
-    pub fn ge(self, value: impl Into<F::Inner>) -> Filter<M> {
+    pub fn ge(self, value: impl Into<F::Inner>) -> Filter<M>
+    where
+        F::Inner: Ordered,
+    {
         self.compare(Comparison::Ge, value)
     }
 
     /// The column lies between the values, both included.
     #[must_use]
-    pub fn between(self, low: impl Into<F::Inner>, high: impl Into<F::Inner>) -> Filter<M> {
+    pub fn between(self, low: impl Into<F::Inner>, high: impl Into<F::Inner>) -> Filter<M>
+    where
+        F::Inner: Ordered,
+    {
         Filter::new(Node::between(self.column(), low.into().to_value(), high.into().to_value()))
     }
 
@@ -307,32 +327,38 @@ where
     where
         I: IntoIterator,
         I::Item: Into<F::Inner>,
+        F::Inner: Ordered,
     {
         let values = values.into_iter().map(|value| value.into().to_value()).collect();
         Filter::new(Node::is_in(self.column(), values))
     }
 }
 
-impl<M, F> Column<M, F>
-where
-    F: Field,
-    F::Inner: Text,
-{
+impl<M, F: Field> Column<M, F> {
     /// The text contains this one. Every character stands for itself; case counts.
     #[must_use]
-    pub fn contains(self, text: impl Into<String>) -> Filter<M> {
+    pub fn contains(self, text: impl Into<String>) -> Filter<M>
+    where
+        F::Inner: Text,
+    {
         Filter::new(Node::Contains { column: self.column(), text: text.into(), ignore_case: false })
     }
 
     /// The text contains this one, whatever the case of the letters A to Z.
     #[must_use]
-    pub fn contains_ignore_ascii_case(self, text: impl Into<String>) -> Filter<M> {
+    pub fn contains_ignore_ascii_case(self, text: impl Into<String>) -> Filter<M>
+    where
+        F::Inner: Text,
+    {
         Filter::new(Node::Contains { column: self.column(), text: text.into(), ignore_case: true })
     }
 
     /// The text starts with this one. Every character stands for itself; case counts.
     #[must_use]
-    pub fn starts_with(self, text: impl Into<String>) -> Filter<M> {
+    pub fn starts_with(self, text: impl Into<String>) -> Filter<M>
+    where
+        F::Inner: Text,
+    {
         Filter::new(Node::StartsWith { column: self.column(), text: text.into() })
     }
 }
@@ -347,7 +373,7 @@ pub fn column(name: impl Into<String>) -> DynamicColumn {
     DynamicColumn { name: name.into().into() }
 }
 
-/// A column of a dynamic entity, made by [`column`]. The methods mean what those of [`Column`] do.
+/// A column of a dynamic entity, made by [`column()`]. The methods mean what those of [`Column`] do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DynamicColumn {
     pub(super) name: ColumnName,

@@ -43,20 +43,22 @@ impl<M> std::fmt::Debug for Order<M> {
     }
 }
 
-impl<M, F> Column<M, F>
-where
-    F: Field,
-    F::Inner: Ordered,
-{
+impl<M, F: Field> Column<M, F> {
     /// Smallest first; records without a value come before all others.
     #[must_use]
-    pub fn asc(self) -> Order<M> {
+    pub fn asc(self) -> Order<M>
+    where
+        F::Inner: Ordered,
+    {
         Order::new(ColumnName::Borrowed(self.name()), Direction::Asc)
     }
 
     /// Largest first; records without a value come last.
     #[must_use]
-    pub fn desc(self) -> Order<M> {
+    pub fn desc(self) -> Order<M>
+    where
+        F::Inner: Ordered,
+    {
         Order::new(ColumnName::Borrowed(self.name()), Direction::Desc)
     }
 }

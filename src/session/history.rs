@@ -49,7 +49,7 @@ impl<'s> Audit<'s> {
 
     /// Entries about one record.
     pub fn of<E: Entity>(self, id: Id<E>) -> Self {
-        self.entity(E::NAME).record(id.uuid())
+        self.entity(E::ENTITY_NAME).record(id.uuid())
     }
 
     /// Entries about records of one entity.

@@ -12,7 +12,7 @@ use crate::entity::{Column, Entity, Field, Fields, Id, Model, Raw, Record, Value
 use crate::error::{Error, Result};
 use crate::query::{Comparison, Cursor, DynamicColumn, Filter, Node, Number, Order, Ordered, Patch, Spec};
 use crate::statement::{self, Aggregate, Reach, Select, Table};
-use crate::tenancy::{self, Reads, Writes};
+use crate::tenancy::{self, ReadIn, WrittenIn};
 
 /// Which of a tenant's records, in what order. Made by [`Verbs::query`](crate::Verbs::query) and
 /// ended by one of its verbs; without an order, the oldest record comes first.
@@ -111,7 +111,8 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
         self
     }
 
-    /// At most this many records; [`count`](Self::count) and aggregates ignore it.
+    /// At most this many records. Pages have a size of their own, and [`count`](Self::count) and
+    /// aggregates are of all that match: they ignore it.
     pub fn limit(mut self, records: u64) -> Self {
         self.spec.limit = Some(records);
         self
@@ -168,23 +169,28 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
     ) -> Result<(Vec<T>, Option<Cursor>)> {
         let after = self.position()?;
         let table = self.table()?;
-        let wanted = u64::from(size).min(self.spec.limit.unwrap_or(u64::MAX));
+        let wanted = u64::from(size);
         let spec = Spec { limit: Some(wanted + 1), ..self.spec.clone() };
         let select = Select { table, reach: self.reach()?, spec: &spec, after: after.as_deref() };
         let statement = match joined {
             Some(joined) => select.joined(joined)?,
             None => select.records()?,
         };
+        let mut count = 0;
+        let mut position = None;
         let mut rows = self.core.read(|connection| {
-            statement.all(connection, |row| Ok((read(table, &select, row)?, select.position(row)?)))
+            statement.all(connection, |row| {
+                count += 1;
+                if count == wanted {
+                    position = Some(select.position(row)?);
+                }
+                read(table, &select, row)
+            })
         })?;
         let more = rows.len() as u64 > wanted;
         rows.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
-        let next = match rows.last() {
-            Some((_, position)) if more => Some(Cursor::new(self.binding(table), position)),
-            _ => None,
-        };
-        Ok((rows.into_iter().map(|(row, _)| row).collect(), next))
+        let next = position.filter(|_| more).map(|position| Cursor::new(self.binding(table), &position));
+        Ok((rows, next))
     }
 
     /// What cursors of this query are bound to.
@@ -397,16 +403,16 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
     }
 }
 
-impl<S, E: Entity> Query<'_, S, E>
-where
-    S: tenancy::Scope + Writes<E::Tenancy>,
-{
+impl<S: tenancy::Scope, E: Entity> Query<'_, S, E> {
     /// Gives some columns of every matching record new values; how many there were. All or none.
     ///
     /// # Errors
     ///
     /// As [`Verbs::patch`](crate::Verbs::patch).
-    pub fn patch(&self, patch: Patch<E>) -> Result<u64> {
+    pub fn patch(&self, patch: Patch<E>) -> Result<u64>
+    where
+        E::Tenancy: WrittenIn<S>,
+    {
         let changes = patch.into_changes(&self.table()?.definition)?;
         self.change_each(|| Some(Content::Columns(changes.clone())))
     }
@@ -416,7 +422,10 @@ where
     /// # Errors
     ///
     /// As [`Verbs::delete`](crate::Verbs::delete).
-    pub fn delete(&self) -> Result<u64> {
+    pub fn delete(&self) -> Result<u64>
+    where
+        E::Tenancy: WrittenIn<S>,
+    {
         self.change_each(|| None)
     }
 }
@@ -443,7 +452,7 @@ impl<'s, S: tenancy::Scope, E: Entity> Query<'s, S, E> {
     where
         F: Field<Inner = Id<P>>,
         P: Entity,
-        S: Reads<P::Tenancy>,
+        P::Tenancy: ReadIn<S>,
     {
         Joined { query: self, column: reference.name(), marker: PhantomData }
     }

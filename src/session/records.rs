@@ -63,14 +63,17 @@ impl<'s, M: Model> Records<'s, M> {
             after: self.position.as_deref(),
         };
         let statement = select.records()?;
+        let mut count = 0;
         let mut last = None;
         let records = self.source.read(|connection| {
             statement.all(connection, |row| {
-                last = Some(select.position(row)?);
+                count += 1;
+                if count == wanted {
+                    last = Some(select.position(row)?);
+                }
                 decode(self.table, row, 0)
             })
         })?;
-        let count = records.len() as u64;
         self.left -= count;
         self.done = count < wanted || self.left == 0;
         self.position = last.or_else(|| self.position.take());

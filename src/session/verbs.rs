@@ -12,7 +12,7 @@ use crate::entity::{Encoder, Entity, Id, Record, Target};
 use crate::error::{Error, Result};
 use crate::query::{Filter, Patch, Spec};
 use crate::statement::{self, Select, Table};
-use crate::tenancy::{self, Reads, Writes};
+use crate::tenancy::{self, ReadIn, WrittenIn};
 
 /// Everything that sessions and transactions can do with records: [`Session`](crate::Session) and
 /// [`Transaction`](crate::Transaction) dereference to it.
@@ -40,12 +40,38 @@ impl<S> fmt::Debug for Verbs<'_, S> {
 }
 
 /// What [`upsert`](Verbs::upsert) did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Upserted<M> {
     /// There was no such record; this is the new one.
     Inserted(Id<M>),
     /// The record of this id was updated.
     Updated(Id<M>),
+}
+
+// Written out, since a derive would ask the same of `M`.
+impl<M> Clone for Upserted<M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<M> Copy for Upserted<M> {}
+impl<M> PartialEq for Upserted<M> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Upserted::Inserted(a), Upserted::Inserted(b)) | (Upserted::Updated(a), Upserted::Updated(b)) => {
+                a == b
+            }
+            _ => false,
+        }
+    }
+}
+impl<M> Eq for Upserted<M> {}
+impl<M> fmt::Debug for Upserted<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Upserted::Inserted(id) => f.debug_tuple("Inserted").field(id).finish(),
+            Upserted::Updated(id) => f.debug_tuple("Updated").field(id).finish(),
+        }
+    }
 }
 
 impl<M> Upserted<M> {
@@ -94,7 +120,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// [`Error::LimitExceeded`] if the record is too large.
     pub fn insert<E: Entity>(&self, value: &E) -> Result<Id<E>>
     where
-        S: Writes<E::Tenancy>,
+        E::Tenancy: WrittenIn<S>,
     {
         self.insert_created(value, None)
     }
@@ -106,7 +132,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// As [`insert`](Self::insert).
     pub fn insert_at<E: Entity>(&self, value: &E, created: Timestamp) -> Result<Id<E>>
     where
-        S: Writes<E::Tenancy>,
+        E::Tenancy: WrittenIn<S>,
     {
         self.insert_created(value, Some(created))
     }
@@ -124,7 +150,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// As [`insert`](Self::insert).
     pub fn insert_many<'e, E: Entity>(&self, values: impl IntoIterator<Item = &'e E>) -> Result<Vec<Id<E>>>
     where
-        S: Writes<E::Tenancy>,
+        E::Tenancy: WrittenIn<S>,
     {
         let table = self.table::<E>()?;
         let rows = values.into_iter().map(|value| encode(table, value)).collect::<Result<Vec<_>>>()?;
@@ -140,9 +166,9 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// [`Error::NotFound`] if this tenant has no such record.
     pub fn get<E: Entity>(&self, id: Id<E>) -> Result<Record<E>>
     where
-        S: Reads<E::Tenancy>,
+        E::Tenancy: ReadIn<S>,
     {
-        self.find(id)?.ok_or_else(|| Error::NotFound { entity: E::NAME.to_owned() })
+        self.find(id)?.ok_or_else(|| Error::NotFound { entity: E::ENTITY_NAME.to_owned() })
     }
 
     /// The record of an id, or `None` if this tenant has no such record.
@@ -152,7 +178,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// What every verb can meet.
     pub fn find<E: Entity>(&self, id: Id<E>) -> Result<Option<Record<E>>>
     where
-        S: Reads<E::Tenancy>,
+        E::Tenancy: ReadIn<S>,
     {
         let table = self.table::<E>()?;
         find(&self.core, table, id)
@@ -165,7 +191,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// What every verb can meet.
     pub fn get_many<E: Entity>(&self, ids: &[Id<E>]) -> Result<Vec<Option<Record<E>>>>
     where
-        S: Reads<E::Tenancy>,
+        E::Tenancy: ReadIn<S>,
     {
         let table = self.table::<E>()?;
         get_many(&self.core, table, ids)
@@ -179,7 +205,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// names; and what [`insert`](Self::insert) can meet.
     pub fn update<E: Entity>(&self, target: impl Into<Target<E>>, value: &E) -> Result<u64>
     where
-        S: Writes<E::Tenancy>,
+        E::Tenancy: WrittenIn<S>,
     {
         let table = self.table::<E>()?;
         let content = Content::Whole(encode(table, value)?);
@@ -193,7 +219,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// As [`update`](Self::update).
     pub fn patch<E: Entity>(&self, target: impl Into<Target<E>>, patch: Patch<E>) -> Result<u64>
     where
-        S: Writes<E::Tenancy>,
+        E::Tenancy: WrittenIn<S>,
     {
         let table = self.table::<E>()?;
         let content = Content::Columns(patch.into_changes(&table.definition)?);
@@ -207,7 +233,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// As [`insert`](Self::insert).
     pub fn upsert<E: Entity>(&self, id: Id<E>, value: &E) -> Result<Upserted<E>>
     where
-        S: Writes<E::Tenancy>,
+        E::Tenancy: WrittenIn<S>,
     {
         let table = self.table::<E>()?;
         let values = encode(table, value)?;
@@ -234,7 +260,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// ```
     pub fn upsert_on<E: Entity>(&self, columns: &[&str], value: &E) -> Result<Upserted<E>>
     where
-        S: Writes<E::Tenancy>,
+        E::Tenancy: WrittenIn<S>,
     {
         let table = self.table::<E>()?;
         let values = encode(table, value)?;
@@ -249,7 +275,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// names; [`Error::Reference`] if a record with a restricting reference still refers to it.
     pub fn delete<E: Entity>(&self, target: impl Into<Target<E>>) -> Result<()>
     where
-        S: Writes<E::Tenancy>,
+        E::Tenancy: WrittenIn<S>,
     {
         let table = self.table::<E>()?;
         delete(&self.core, table, target.into())
@@ -262,7 +288,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// What every verb can meet.
     pub fn exists<E: Entity>(&self, id: Id<E>) -> Result<bool>
     where
-        S: Reads<E::Tenancy>,
+        E::Tenancy: ReadIn<S>,
     {
         let table = self.table::<E>()?;
         exists(&self.core, table, id.uuid())
@@ -275,7 +301,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// What every verb can meet.
     pub fn count<E: Entity>(&self) -> Result<u64>
     where
-        S: Reads<E::Tenancy>,
+        E::Tenancy: ReadIn<S>,
     {
         self.query::<E>().count()
     }
@@ -287,7 +313,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// What every verb can meet.
     pub fn list<E: Entity>(&self) -> Result<Vec<Record<E>>>
     where
-        S: Reads<E::Tenancy>,
+        E::Tenancy: ReadIn<S>,
     {
         self.query::<E>().list()
     }
@@ -295,7 +321,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// A query of this tenant's records of an entity.
     pub fn query<E: Entity>(&self) -> Query<'_, S, E>
     where
-        S: Reads<E::Tenancy>,
+        E::Tenancy: ReadIn<S>,
     {
         Query::new(&self.core, self.table::<E>())
     }
@@ -307,7 +333,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// As [`patch`](Self::patch).
     pub fn update_where<E: Entity>(&self, filter: Filter<E>, patch: Patch<E>) -> Result<u64>
     where
-        S: Writes<E::Tenancy>,
+        E::Tenancy: WrittenIn<S>,
     {
         self.query::<E>().filter(filter).patch(patch)
     }
@@ -319,7 +345,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// As [`delete`](Self::delete).
     pub fn delete_where<E: Entity>(&self, filter: Filter<E>) -> Result<u64>
     where
-        S: Writes<E::Tenancy>,
+        E::Tenancy: WrittenIn<S>,
     {
         self.query::<E>().filter(filter).delete()
     }

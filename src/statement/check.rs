@@ -15,6 +15,8 @@ pub(crate) struct CheckedRow {
     pub(crate) number: i64,
     pub(crate) id: Uuid,
     pub(crate) version: i64,
+    pub(crate) updated: i64,
+    pub(crate) author: Option<String>,
     pub(crate) values: Vec<Value>,
 }
 
@@ -24,15 +26,16 @@ pub(crate) fn rows<'t>(
     tenant: TenantKey,
 ) -> (Statement<'t>, impl Fn(&Row<'_>) -> Result<CheckedRow> + 't) {
     let columns = table.columns.iter().map(|column| format!(", t.{}", column.name)).collect::<String>();
+    let author = if table.definition.has_author() { "t._author" } else { "NULL" };
     let sql = format!(
-        "SELECT t._rid & 1099511627775, t._id, t._version{columns} FROM {} AS t NOT INDEXED WHERE t._tenant = ?1 AND t._rid BETWEEN ?2 AND ?3",
+        "SELECT t._rid & 1099511627775, t._id, t._version, t._updated, {author}{columns} FROM {} AS t NOT INDEXED WHERE t._tenant = ?1 AND t._rid BETWEEN ?2 AND ?3",
         table.name
     );
     let params =
         vec![Param::Integer(tenant.get()), Param::Integer(tenant.first()), Param::Integer(tenant.last())];
     (Statement::new(sql, params), |row| {
         let values = table.definition.columns().iter().enumerate().map(|(position, column)| {
-            Raw::new(row.get_ref(position + 3)?).to_value(column.kind()).map_err(|problem| {
+            Raw::new(row.get_ref(position + 5)?).to_value(column.kind()).map_err(|problem| {
                 Error::corrupt(format!("{}.{}: a row {problem}", table.entity(), column.name()))
             })
         });
@@ -40,6 +43,8 @@ pub(crate) fn rows<'t>(
             number: row.get(0)?,
             id: Uuid::from_bytes(row.get(1)?),
             version: row.get(2)?,
+            updated: row.get(3)?,
+            author: row.get(4)?,
             values: values.collect::<Result<_>>()?,
         })
     })

@@ -6,7 +6,9 @@
 //! parentheses beside them, so no `OR` gets out. `tests` walks the plans of every shape.
 
 pub(crate) mod check;
+mod condition;
 pub(crate) mod ddl;
+mod path;
 mod select;
 mod sql;
 mod table;

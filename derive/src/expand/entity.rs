@@ -11,8 +11,8 @@ pub(crate) fn entity(entity: &Entity) -> TokenStream {
     let columns = entity.columns().map(|(field, column)| column_definition(support, field, column));
     let indexes = entity.indexes.iter().map(|index| index_definition(support, index));
     let constants = constants(support, entity);
-    let encoded: Vec<_> = entity.columns().map(|(field, column)| encode(field, column)).collect();
-    let decoded = entity.fields.iter().map(decode);
+    let encoded: Vec<_> = entity.columns().map(|(field, column)| encode(support, field, column)).collect();
+    let decoded = entity.fields.iter().map(|field| decode(support, field));
     // Without columns nothing uses them.
     let [encoder, decoder] =
         if encoded.is_empty() { [quote!(_), quote!(_)] } else { [quote!(encoder), quote!(decoder)] };
@@ -21,7 +21,7 @@ pub(crate) fn entity(entity: &Entity) -> TokenStream {
         #[allow(deprecated)]
         impl #support::Entity for #ident {
             type Tenancy = #support::tenancy::#tenancy;
-            const NAME: &'static str = #name;
+            const ENTITY_NAME: &'static str = #name;
 
             fn definition() -> #support::Definition {
                 #support::Definition::new(#name, #support::Tenancy::#tenancy)
@@ -48,7 +48,9 @@ fn column_definition(support: &TokenStream, field: &Field, column: &Column) -> T
     let name = &column.name;
     let ty = &field.ty;
     let definition = match &column.kind {
-        Kind::Plain => quote!(#support::column_of::<#ty>(#name)),
+        Kind::Plain => quote! {
+            #support::column_of(#name, <#ty as #support::Field>::kind(), <#ty as #support::Field>::OPTIONAL)
+        },
         Kind::Reference(action) => {
             quote!(#support::reference_of::<#ty>(#name, #support::OnDelete::#action))
         }
@@ -74,12 +76,12 @@ fn index_definition(support: &TokenStream, index: &Index) -> TokenStream {
     quote!(.index(#support::IndexDefinition::new(::core::iter::empty::<&str>()) #(#columns)*))
 }
 
-fn encode(field: &Field, column: &Column) -> TokenStream {
+fn encode(support: &TokenStream, field: &Field, column: &Column) -> TokenStream {
     let Field { ident, ty, .. } = field;
     let name = &column.name;
     match &column.kind {
         Kind::Plain | Kind::Reference(_) => {
-            quote!(encoder.field::<#ty>(#name, &self.#ident))
+            quote!(encoder.value(#name, <#ty as #support::Field>::to_value(&self.#ident)))
         }
         Kind::Nested { optional: None } => {
             quote!(encoder.nested::<#ty>(#name, &self.#ident))
@@ -90,14 +92,14 @@ fn encode(field: &Field, column: &Column) -> TokenStream {
     }
 }
 
-fn decode(field: &Field) -> TokenStream {
+fn decode(support: &TokenStream, field: &Field) -> TokenStream {
     let Field { ident, ty, column } = field;
     let Some(Column { name, kind, .. }) = column else {
         return quote!(#ident: <#ty as ::core::default::Default>::default());
     };
     match kind {
         Kind::Plain | Kind::Reference(_) => {
-            quote!(#ident: decoder.field::<#ty>(#name)?)
+            quote!(#ident: decoder.value(#name, <#ty as #support::Field>::from_raw)?)
         }
         Kind::Nested { optional: None } => {
             quote!(#ident: decoder.nested::<#ty>(#name)?)

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use tenantry::{
-    Choice, ColumnDefinition, ColumnKind, Definition, Entity, Id, IndexDefinition, OnDelete, Tenancy, Timestamp, UserId,
-    Uuid,
+    Choice, ColumnDefinition, ColumnKind, Definition, Entity, Id, IndexDefinition, OnDelete, Tenancy,
+    Timestamp, UserId, Uuid,
 };
 
 #[derive(Entity)]
@@ -81,8 +81,7 @@ fn main() {
     assert_eq!(WorkProject::definition(), project);
 
     let status = ColumnKind::Choice(vec!["IN_PROGRESS".to_owned(), "done!".to_owned()]);
-    let reference =
-        |entity: &str, on_delete| ColumnKind::Reference { entity: entity.to_owned(), on_delete };
+    let reference = |entity: &str, on_delete| ColumnKind::Reference { entity: entity.to_owned(), on_delete };
     let task = Definition::new("work_task", Tenancy::Organization)
         .author()
         .column(ColumnDefinition::new("title", ColumnKind::Text))

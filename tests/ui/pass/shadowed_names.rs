@@ -48,5 +48,5 @@ struct Product {
 fn main() {
     assert_eq!(Note::definition().columns().len(), 3);
     assert_eq!(Product::NAME.name(), "name");
-    assert_eq!(<Product as Entity>::NAME, "product");
+    assert_eq!(<Product as Entity>::ENTITY_NAME, "product");
 }

@@ -1,0 +1,229 @@
+//! Choosing entities and settings, and opening.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::inner::{Inner, Parts};
+use super::{Store, connection, lock, open};
+use crate::commit::{Clock, Committer, Randomness, Writer};
+use crate::entity::{Definition, Entity};
+use crate::error::{Error, Result};
+
+/// What opening a path needs and gives: the claim on it, its entities, and the writer if it writes.
+type Claimed = (lock::Claim, open::Opened, Option<Arc<Committer>>);
+
+/// Chooses how a store is opened. Made by [`Store::builder`].
+#[must_use]
+pub struct Builder {
+    definitions: Vec<Definition>,
+    types: Vec<(TypeId, String)>,
+    open_timeout: Duration,
+    write_timeout: Duration,
+    readers: u32,
+    record_bytes_max: usize,
+    read_only: bool,
+    clock: Clock,
+    randomness: Randomness,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("definitions", &self.definitions)
+            .field("read_only", &self.read_only)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            definitions: Vec::new(),
+            types: Vec::new(),
+            open_timeout: Duration::from_secs(2),
+            write_timeout: Duration::from_secs(10),
+            readers: 8,
+            record_bytes_max: 256 * 1024,
+            read_only: false,
+            clock: Arc::new(Timestamp::now),
+            randomness: Arc::new(|bytes| {
+                getrandom::fill(bytes).map_err(|error| Error::io("the system's randomness", error))
+            }),
+        }
+    }
+
+    /// Adds an entity. The file gets its table the first time; afterwards the definition must be
+    /// the one that the file holds.
+    pub fn entity<E: Entity>(mut self) -> Self {
+        self.types.push((TypeId::of::<E>(), E::ENTITY_NAME.to_owned()));
+        self.definition(E::definition())
+    }
+
+    /// Adds an entity that is defined at run time; reach it with
+    /// [`Verbs::dynamic`](crate::Verbs::dynamic).
+    pub fn definition(mut self, definition: Definition) -> Self {
+        self.definitions.push(definition);
+        self
+    }
+
+    /// How long opening waits for another process that writes the store. 2 seconds by default.
+    pub fn open_timeout(mut self, timeout: Duration) -> Self {
+        self.open_timeout = timeout;
+        self
+    }
+
+    /// How long a write waits for the ones before it, and a read for a connection, before they
+    /// answer [`Error::Busy`]. 10 seconds by default.
+    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
+        self
+    }
+
+    /// How many reads can run at once. 8 by default; at least 1.
+    pub fn readers(mut self, connections: u32) -> Self {
+        self.readers = connections.max(1);
+        self
+    }
+
+    /// The most bytes that the values of one record may have. 256 KiB by default.
+    pub fn record_bytes_max(mut self, bytes: usize) -> Self {
+        self.record_bytes_max = bytes;
+        self
+    }
+
+    /// Opens the store for reading only: also beside a process that writes it. Every write
+    /// answers [`Error::ReadOnly`].
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// Where the store takes the time from; for tests that need it exact.
+    pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Where the store takes random bytes from; for tests that need them exact. Ids and the
+    /// audit log's salts are made of these.
+    pub fn randomness(mut self, fill: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
+        self.randomness = Arc::new(move |bytes| {
+            fill(bytes);
+            Ok(())
+        });
+        self
+    }
+
+    /// Opens the file, or makes it if there is none.
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Locked`] if another process, or this one, has it open for writing.
+    /// - [`Error::Corrupt`] if it is damaged, empty, or not a store; nothing of it is changed.
+    /// - [`Error::Schema`] if a newer version of Tenantry wrote it, or if the definitions
+    ///   contradict each other or the file.
+    /// - [`Error::ReadOnly`] if the file or its folder can't be written.
+    /// - [`Error::InvalidInput`] if the path names a folder or a folder on it is missing.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
+        self.open_in(path.as_ref(), None)
+    }
+
+    /// Opens a new store in a temporary folder that goes with it.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn temporary(self) -> Result<Store> {
+        let folder =
+            tempfile::tempdir().map_err(|error| Error::io("the folder for temporary files", error))?;
+        let path = folder.path().join("store.db");
+        self.open_in(&path, Some(folder))
+    }
+
+    fn open_in(mut self, path: &Path, folder: Option<tempfile::TempDir>) -> Result<Store> {
+        for definition in &self.definitions {
+            definition.validate()?;
+        }
+        let definitions = std::mem::take(&mut self.definitions);
+        let path = open::canonical(path)?;
+        let (claim, opened, committer) = if self.read_only {
+            self.claim_reading(&path, definitions)?
+        } else {
+            self.claim_writing(&path, definitions)?
+        };
+        let types = self
+            .types
+            .iter()
+            .map(|(id, name)| Ok((*id, Arc::clone(opened.catalog.get(name)?))))
+            .collect::<Result<HashMap<_, _>>>()?;
+        let readers = connection::pool(&path, self.readers, self.write_timeout)?;
+        tracing::debug!(entities = opened.catalog.tables().len(), read_only = self.read_only, "store opened");
+        Ok(Store {
+            inner: Arc::new(Inner::new(Parts {
+                path,
+                catalog: opened.catalog,
+                types,
+                readers,
+                committer,
+                clock: self.clock,
+                claim,
+                folder,
+            })),
+        })
+    }
+
+    fn claim_reading(&self, path: &Path, definitions: Vec<Definition>) -> Result<Claimed> {
+        if !path.exists() {
+            return Err(Error::invalid(
+                "path",
+                format!(
+                    "{} does not exist, and a store that is open only for reading is not made",
+                    path.display()
+                ),
+            ));
+        }
+        let claim = lock::Claim::reading(path);
+        open::inspect_claimed(path, &claim)?;
+        let opened = connection::reader(path).and_then(|reader| open::load_read_only(&reader, definitions)).map_err(
+            // SQLite reads a WAL database through a file beside it, which somebody has to be able
+            // to make (https://sqlite.org/wal.html#readonly).
+            |error| match error {
+                Error::Io { .. } => Error::ReadOnly {
+                    reason: format!(
+                        "{} can not be read: SQLite has to make {}-shm beside it, so allow writing to its folder or copy the file to another one",
+                        path.display(),
+                        path.display()
+                    ),
+                },
+                other => other,
+            },
+        )?;
+        Ok((claim, opened, None))
+    }
+
+    fn claim_writing(&self, path: &Path, definitions: Vec<Definition>) -> Result<Claimed> {
+        let claim = lock::Claim::writing(path, self.open_timeout)?;
+        if path.exists() {
+            open::inspect_claimed(path, &claim)?;
+        } else {
+            // Definitions that contradict each other leave no file behind.
+            crate::schema::plan(Vec::new(), definitions.clone())?;
+            open::create(path, &self.clock, &self.randomness)?;
+        }
+        let mut connection = connection::writer(path)?;
+        let opened = open::load(&mut connection, definitions)?;
+        let writer = Writer::new(
+            connection,
+            Arc::clone(&self.clock),
+            Arc::clone(&self.randomness),
+            opened.device,
+            self.record_bytes_max,
+        );
+        Ok((claim, opened, Some(Arc::new(Committer::new(writer, self.write_timeout)))))
+    }
+}
