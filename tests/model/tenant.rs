@@ -95,9 +95,10 @@ impl Tenant {
         changed: impl Fn(&str) -> bool,
     ) -> Result<(), Failure> {
         if let Some(unique) = spec.unique.filter(|unique| changed(unique))
-            && self.rows(spec).any(|row| row.id != own && row.values[unique] == values[unique]) {
-                return Err(Failure::Unique(vec![unique.to_owned()]));
-            }
+            && self.rows(spec).any(|row| row.id != own && row.values[unique] == values[unique])
+        {
+            return Err(Failure::Unique(vec![unique.to_owned()]));
+        }
         for column in spec.columns.iter().filter(|column| changed(column.name)) {
             if let (Kind::Reference { to, soft: false, .. }, Value::Uuid(id)) =
                 (&column.kind, &values[column.name])

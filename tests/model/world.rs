@@ -784,9 +784,10 @@ fn show(spec: &Spec, values: &Values, soft_targets: &BTreeSet<Uuid>) -> Values {
     let mut shown = values.clone();
     for column in spec.columns {
         if let (Kind::Reference { soft: true, .. }, Value::Uuid(id)) = (&column.kind, &values[column.name])
-            && !soft_targets.contains(id) {
-                shown.insert(column.name, Value::None);
-            }
+            && !soft_targets.contains(id)
+        {
+            shown.insert(column.name, Value::None);
+        }
     }
     shown
 }
