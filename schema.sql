@@ -132,6 +132,14 @@ CREATE TABLE _audit_checkpoint (
     CHECK (entries <= payloads)
 ) STRICT;
 
+-- REPLACE deletes the row that stands in its way without asking triggers of deletion
+-- (https://sqlite.org/lang_conflict.html), so an insert in an entry's place is refused by itself.
+CREATE TRIGGER _audit_kept BEFORE INSERT ON _audit
+WHEN EXISTS (SELECT 1 FROM _audit WHERE key = NEW.key)
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER _audit_payload_kept BEFORE INSERT ON _audit_payload
+WHEN EXISTS (SELECT 1 FROM _audit_payload WHERE key = NEW.key)
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 CREATE TRIGGER _audit_fixed BEFORE UPDATE ON _audit
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 CREATE TRIGGER _audit_payload_fixed BEFORE UPDATE ON _audit_payload

@@ -1,6 +1,6 @@
 //! Verifying a whole store.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use rusqlite::{Connection, OptionalExtension};
@@ -11,9 +11,9 @@ use crate::audit::log::StoredEntry;
 use crate::audit::verify::verify;
 use crate::commit::row_bytes;
 use crate::entity::{Tenancy, Value, time_of};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::identity::TenantKey;
-use crate::schema::Catalog;
+use crate::schema::{self, Catalog};
 use crate::statement::{Table, check as statement};
 
 /// What [`Store::check`](crate::Store::check) looked at, and what it found.
@@ -58,6 +58,16 @@ pub enum Finding {
     Damaged {
         /// What SQLite says.
         what: String,
+    },
+    /// A table, index, trigger or view is not what the definitions say.
+    #[error("the {kind} {name} {problem}")]
+    Object {
+        /// What it is: `table`, `index`, `trigger` or `view`.
+        kind: String,
+        /// Its physical name.
+        name: String,
+        /// How it differs.
+        problem: &'static str,
     },
     /// A reference names a row that is not there.
     #[error("{table} holds a reference to a row that is not there")]
@@ -112,33 +122,72 @@ pub enum Finding {
 /// Checks everything. The connection holds one state of the store meanwhile.
 pub(crate) fn check(connection: &Connection, catalog: &Catalog) -> Result<Report> {
     let mut report = Report::default();
-    integrity(connection, &mut report)?;
+    damage(connection, &mut report)?;
+    objects(connection, catalog, &mut report)?;
     if !report.is_clean() {
-        // What a damaged file says of its rows means nothing.
+        // What a damaged or altered file says of its rows means nothing.
         return Ok(report);
     }
-    for table in catalog.tables() {
-        let rows: i64 =
-            statement::without_owner(table).first(connection, |row| Ok(row.get(0)?))?.unwrap_or(0);
-        if rows > 0 {
-            report
-                .findings
-                .push(Finding::Owner { entity: table.entity().to_owned(), rows: rows.unsigned_abs() });
-        }
-    }
+    references(connection, &mut report)?;
+    owners(connection, catalog, &mut report)?;
     for tenant in tenants(connection)? {
-        check_tenant(connection, catalog, &tenant, &mut report)?;
+        match check_tenant(connection, catalog, &tenant, &mut report) {
+            Err(Error::Corrupt { what, .. } | Error::Schema { problem: what }) => {
+                report.findings.push(Finding::Damaged { what: format!("{}: {what}", tenant.name) });
+            }
+            outcome => outcome?,
+        }
     }
     Ok(report)
 }
 
-fn integrity(connection: &Connection, report: &mut Report) -> Result<()> {
+/// Every row, and every entry of a log, belongs to a tenant of the right kind.
+fn owners(connection: &Connection, catalog: &Catalog, report: &mut Report) -> Result<()> {
+    let mut without_owner = Vec::new();
+    for table in catalog.tables() {
+        let rows: i64 =
+            statement::without_owner(table).first(connection, |row| Ok(row.get(0)?))?.unwrap_or(0);
+        without_owner.push((table.entity(), rows));
+    }
+    let entries =
+        "SELECT count(*) FROM _audit AS a WHERE NOT EXISTS (SELECT 1 FROM _tenant WHERE key = a.key >> 40)";
+    without_owner.push(("the audit log", connection.query_row(entries, [], |row| row.get(0))?));
+    let found = without_owner.into_iter().filter(|(_, rows)| *rows > 0);
+    report.findings.extend(
+        found.map(|(entity, rows)| Finding::Owner { entity: entity.to_owned(), rows: rows.unsigned_abs() }),
+    );
+    Ok(())
+}
+
+/// The schema against what the definitions make of an empty database.
+fn objects(connection: &Connection, catalog: &Catalog, report: &mut Report) -> Result<()> {
+    let (found, expected) = (schema::objects(connection)?, schema::expected_objects(catalog)?);
+    let named = |set: &BTreeSet<schema::Object>, name: &str| set.iter().any(|(_, other, _)| other == name);
+    for (kind, name, _) in expected.difference(&found) {
+        let problem = if named(&found, name) { "was changed" } else { "is missing" };
+        report.findings.push(Finding::Object { kind: kind.clone(), name: name.clone(), problem });
+    }
+    for (kind, name, _) in found.difference(&expected).filter(|(_, name, _)| !named(&expected, name)) {
+        report.findings.push(Finding::Object {
+            kind: kind.clone(),
+            name: name.clone(),
+            problem: "is not the store's own",
+        });
+    }
+    Ok(())
+}
+
+fn damage(connection: &Connection, report: &mut Report) -> Result<()> {
     let mut statement = connection.prepare("PRAGMA integrity_check(20)")?;
     let messages =
         statement.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
     report
         .findings
         .extend(messages.into_iter().filter(|message| message != "ok").map(|what| Finding::Damaged { what }));
+    Ok(())
+}
+
+fn references(connection: &Connection, report: &mut Report) -> Result<()> {
     let mut statement = connection.prepare("PRAGMA foreign_key_check")?;
     let tables =
         statement.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;

@@ -1,7 +1,4 @@
 //! Who exists: users, organizations, memberships and roles, and the keys they are interned to.
-//!
-//! Ids are compared byte for byte. They need not be in a Unicode normal form: `"é"` in one code
-//! point and in two are two ids, so normalise before you make one if your users type them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -109,7 +106,11 @@ macro_rules! validated_id {
 }
 
 validated_id! {
-    /// A user's id, validated. Ids are compared byte for byte.
+    /// A user's id, validated: not empty, at most 255 bytes of UTF-8, no control characters.
+    ///
+    /// Ids are compared byte for byte and need not be in a Unicode normal form: `"é"` in one code
+    /// point and in two are two ids, as are `"ada"` and `"Ada"`. Normalise before you make one if
+    /// your users type them.
     ///
     /// ```
     /// # use tenantry::UserId;
@@ -121,7 +122,7 @@ validated_id! {
 }
 
 validated_id! {
-    /// An organization's id, validated. Ids are compared byte for byte.
+    /// An organization's id, validated and compared as a [`UserId`] is.
     ///
     /// ```
     /// # use tenantry::OrganizationId;

@@ -174,7 +174,8 @@ fn row_30_a_head_kept_elsewhere_shows_a_rewritten_chain() {
     let sql = "DROP TRIGGER _audit_stays; DROP TRIGGER _audit_payload_stays; \
                DELETE FROM _audit_payload WHERE key = (SELECT max(key) FROM _audit); \
                DELETE FROM _audit WHERE key = (SELECT max(key) FROM _audit); \
-               UPDATE _log_head SET next = next - 1, hash = (SELECT hash FROM _audit ORDER BY key DESC LIMIT 1) WHERE tenant = 1;";
+               UPDATE _log_head SET next = next - 1, (hash, clock) = (SELECT hash, clock FROM _audit ORDER BY key DESC LIMIT 1) \
+               WHERE tenant = 1;";
     raw.execute_batch(sql).unwrap();
     drop(raw);
     let store = builder().open(&path).unwrap();

@@ -466,6 +466,8 @@ fn triggers_refuse_changes_of_the_log_and_of_a_rows_tenant() {
             "DELETE FROM _audit WHERE key = (SELECT max(key) FROM _audit)",
             "UPDATE _audit_payload SET body = x'80'",
             "DELETE FROM _audit_payload",
+            "REPLACE INTO _audit SELECT * FROM _audit",
+            "REPLACE INTO _audit_payload SELECT key, salt, x'80' FROM _audit_payload",
             "DELETE FROM _tenant",
             "UPDATE _tenant SET kind = 'user'",
             "UPDATE _tenant SET key = key + 100",
@@ -483,4 +485,32 @@ fn triggers_refuse_changes_of_the_log_and_of_a_rows_tenant() {
         drop(connection);
         assert!(builder().read_only().open(path).unwrap().check().unwrap().is_clean());
     });
+}
+
+/// What somebody did to the file with another tool, and what the report must name.
+#[test]
+fn check_names_what_was_done_to_the_schema_and_the_heads() {
+    for (statements, named) in [
+        ("DROP TRIGGER _audit_fixed", "trigger _audit_fixed is missing"),
+        ("DROP TRIGGER _fixed_task", "trigger _fixed_task is missing"),
+        ("DROP INDEX _id_task", "index _id_task is missing"),
+        ("DROP VIEW task", "view task is missing"),
+        ("DROP VIEW task; CREATE VIEW task AS SELECT 1", "view task was changed"),
+        ("CREATE INDEX quick ON _rows_task (title)", "index quick is not the store's own"),
+        // Statistics hold samples of every tenant's values.
+        ("ANALYZE", "table sqlite_stat1 is not the store's own"),
+        ("UPDATE _log_head SET clock = clock + 1", "its head says otherwise"),
+        ("UPDATE _log_head SET next = next + 1", "its head says otherwise"),
+        ("INSERT INTO _audit SELECT key | 5000 << 40, txn, actor, admin, device, clock, time, action, entity, record, \
+          outcome, definition, undoes, commitment, previous, hash FROM _audit LIMIT 1", "1 rows of the audit log have no tenant"),
+        ("UPDATE _row_head SET count = count + 1", "count is kept as"),
+    ] {
+        with_history(|path, _| {
+            let connection = Connection::open(path).unwrap();
+            connection.execute_batch(statements).unwrap();
+            drop(connection);
+            let report = builder().read_only().open(path).unwrap().check().unwrap();
+            assert!(report.to_string().contains(named), "{statements}: {report}");
+        });
+    }
 }

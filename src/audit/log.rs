@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::chain::{Hash, Link};
 use super::payload::read_payload;
 use super::{AuditEntry, Change};
+use crate::entity::time_from_micros;
 use crate::error::{Error, Result};
 use crate::identity::{TenantKey, UserId};
 
@@ -83,7 +84,7 @@ pub(crate) struct StoredEntry {
     pub(crate) actor: Option<i64>,
     admin: Option<i64>,
     device: Uuid,
-    clock: i64,
+    pub(super) clock: i64,
     pub(crate) time: i64,
     pub(crate) action: String,
     pub(crate) entity: Option<String>,
@@ -177,8 +178,8 @@ impl StoredEntry {
             admin: id(19)?,
             device: self.device,
             clock: number(self.clock)?,
-            time: Timestamp::from_microsecond(self.time)
-                .map_err(|_| Error::corrupt("an audit entry holds a time out of range"))?,
+            time: time_from_micros(self.time)
+                .ok_or_else(|| Error::corrupt("an audit entry holds a time out of range"))?,
             action: self.action,
             entity: self.entity,
             record: self.record,

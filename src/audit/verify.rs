@@ -70,6 +70,7 @@ struct Ends {
     origin: Hash,
     next: i64,
     hash: Hash,
+    clock: i64,
     payloads: i64,
     entries: i64,
     checkpoint: Option<Hash>,
@@ -80,6 +81,8 @@ pub(crate) fn verify(connection: &Connection, tenant: TenantKey) -> Result<Verif
     let mut problems = Vec::new();
     let mut previous = ends.checkpoint.unwrap_or(ends.origin);
     let mut last = ends.entries;
+    // A log whose entries are gone keeps its clock.
+    let mut clock = ends.clock;
     let mut count = 0;
     StoredEntry::each(connection, tenant, |entry| {
         count += 1;
@@ -103,9 +106,10 @@ pub(crate) fn verify(connection: &Connection, tenant: TenantKey) -> Result<Verif
         }
         previous = entry.hash;
         last = entry.number;
+        clock = entry.clock;
         Ok(())
     })?;
-    if last + 1 != ends.next || previous != ends.hash {
+    if last + 1 != ends.next || previous != ends.hash || clock != ends.clock {
         problems.push(ChainProblem::Head { last: unsigned(last) });
     }
     let orphans = orphan_payloads(connection, tenant)?;
@@ -118,7 +122,7 @@ fn unsigned(number: i64) -> u64 {
 }
 
 fn ends(connection: &Connection, tenant: TenantKey) -> Result<Ends> {
-    let sql = "SELECT h.origin, h.next, h.hash, ifnull(c.payloads, 0), ifnull(c.entries, 0), c.hash \
+    let sql = "SELECT h.origin, h.next, h.hash, h.clock, ifnull(c.payloads, 0), ifnull(c.entries, 0), c.hash \
                FROM _log_head AS h LEFT JOIN _audit_checkpoint AS c ON c.tenant = h.tenant WHERE h.tenant = ?1";
     let ends = connection
         .prepare_cached(sql)?
@@ -127,9 +131,10 @@ fn ends(connection: &Connection, tenant: TenantKey) -> Result<Ends> {
                 origin: row.get(0)?,
                 next: row.get(1)?,
                 hash: row.get(2)?,
-                payloads: row.get(3)?,
-                entries: row.get(4)?,
-                checkpoint: row.get(5)?,
+                clock: row.get(3)?,
+                payloads: row.get(4)?,
+                entries: row.get(5)?,
+                checkpoint: row.get(6)?,
             })
         })
         .optional()?;

@@ -297,7 +297,7 @@ impl<T: Serialize + DeserializeOwned> Field for AsNested<T> {
 }
 
 fn encode_nested<T: Serialize>(value: &T) -> Result<Value, String> {
-    Nested::new(value).map(Value::Nested).map_err(|error| error.to_string())
+    Nested::new(value).map(Value::Nested).map_err(|_| "its own `Serialize` fails".to_owned())
 }
 
 /// Collects a record's values in the order of its definition.

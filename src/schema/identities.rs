@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::entity::time_from_micros;
 use crate::error::{Error, Result};
 use crate::identity::{Membership, Organization, OrganizationId, Role, TenantKey, User, UserId};
 
@@ -13,8 +14,7 @@ pub(crate) struct Stored<T> {
 }
 
 fn time(row: &Row<'_>, column: usize) -> Result<Timestamp> {
-    Timestamp::from_microsecond(row.get(column)?)
-        .map_err(|_| Error::corrupt("the store holds a time out of range"))
+    time_from_micros(row.get(column)?).ok_or_else(|| Error::corrupt("the store holds a time out of range"))
 }
 
 fn user(row: &Row<'_>) -> Result<Stored<User>> {

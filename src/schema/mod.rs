@@ -5,6 +5,8 @@ pub(crate) mod identities;
 
 pub(crate) use catalog::Catalog;
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -18,6 +20,29 @@ pub(crate) const APPLICATION_ID: i32 = 0x546e_7479;
 /// In the header's `user_version`. A program refuses files of a later format.
 pub(crate) const FORMAT_VERSION: i32 = 1;
 
+/// The store's own tables.
+const CONTROL: &str = include_str!("../../schema.sql");
+
+/// A table, index, trigger or view: its kind, its name, and the SQL that made it.
+pub(crate) type Object = (String, String, Option<String>);
+
+/// What the schema holds.
+pub(crate) fn objects(connection: &Connection) -> Result<BTreeSet<Object>> {
+    let mut statement = connection.prepare("SELECT type, name, sql FROM sqlite_schema")?;
+    let objects = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(objects.collect::<rusqlite::Result<_>>()?)
+}
+
+/// What the schema should hold: the same statements, run on an empty database in memory.
+pub(crate) fn expected_objects(catalog: &Catalog) -> Result<BTreeSet<Object>> {
+    let scratch = Connection::open_in_memory()?;
+    scratch.execute_batch(CONTROL)?;
+    for table in catalog.tables() {
+        scratch.execute_batch(&table.create_sql())?;
+    }
+    objects(&scratch)
+}
+
 /// Makes the store's own tables in an empty database, in one transaction.
 pub(crate) fn create(
     connection: &mut Connection,
@@ -26,7 +51,7 @@ pub(crate) fn create(
     now: i64,
 ) -> Result<()> {
     let transaction = connection.transaction()?;
-    transaction.execute_batch(include_str!("../../schema.sql"))?;
+    transaction.execute_batch(CONTROL)?;
     transaction.execute(
         "INSERT INTO _store (one, device, definitions, created) VALUES (1, ?1, ?2, ?3)",
         params![device.as_bytes(), hash_of(std::iter::empty()), now],

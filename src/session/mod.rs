@@ -22,7 +22,7 @@ pub use transaction::Transaction;
 pub use verbs::{Upserted, Verbs};
 
 use crate::commit::{self, Actor, Changes, Unit};
-use crate::entity::{Decoder, Id, Model, Record, Tenancy, time_of};
+use crate::entity::{Decoder, Id, Model, Record, Tenancy, time_from_micros, time_of};
 use crate::error::{Error, Result};
 use crate::identity::{OrganizationId, Role, UserId};
 use crate::schema::identities;
@@ -390,8 +390,8 @@ pub(crate) fn decode<M: Model>(table: &Table, row: &Row<'_>, first: usize) -> Re
         id: Id::from_uuid(uuid),
         version: u64::try_from(version).map_err(|_| Error::corrupt("the store holds a negative version"))?,
         created: time_of(uuid),
-        updated: jiff::Timestamp::from_microsecond(updated)
-            .map_err(|_| Error::corrupt("the store holds a time out of range"))?,
+        updated: time_from_micros(updated)
+            .ok_or_else(|| Error::corrupt("the store holds a time out of range"))?,
         author: author
             .map(UserId::new)
             .transpose()

@@ -231,7 +231,9 @@ impl<'t> Select<'t> {
 
     fn path(&self, ordered: bool) -> Path<'t> {
         let paged = self.spec.limit.is_some() || self.after.is_some();
-        let order = (ordered && paged).then(|| self.sort_columns());
+        // Rows lie nearly in the order of their ids: looking all of them up beats sorting them.
+        let whole_by_id = self.spec.filter.is_none() && self.sort_columns().is_empty();
+        let order = (ordered && (paged || whole_by_id)).then(|| self.sort_columns());
         Path::choose(self.table, self.spec.filter.as_ref(), order.as_deref())
     }
 
