@@ -229,7 +229,7 @@ impl Dice {
         Task {
             title,
             status: if self.roll(4) == 0 { Status::Done } else { Status::Open },
-            due: (self.roll(2) == 0).then(|| Timestamp::UNIX_EPOCH),
+            due: (self.roll(2) == 0).then_some(Timestamp::UNIX_EPOCH),
             points: self.roll(1_000) as i64,
             tags,
             body,

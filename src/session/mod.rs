@@ -109,6 +109,19 @@ impl<S: tenancy::Scope> Session<S> {
     }
 }
 
+impl<S: tenancy::Scope> Session<S> {
+    /// The log of what this session is for: the user's, the organization's, or that of the
+    /// reference entities.
+    pub fn audit(&self) -> Audit<'_> {
+        let tenancy = match &*self.core().scope {
+            Scope::User { .. } => Tenancy::User,
+            Scope::Organization { .. } => Tenancy::Organization,
+            Scope::Reference => Tenancy::Reference,
+        };
+        Audit::new(self.core(), tenancy)
+    }
+}
+
 impl TenantSession {
     /// The user.
     #[must_use]
@@ -127,11 +140,6 @@ impl TenantSession {
         core.check()?;
         let grant = core.grants.first().ok_or(Error::Closed)?;
         Store::session_in(&core.store, core.user(), Arc::clone(grant), organization.as_ref())
-    }
-
-    /// The user's own log.
-    pub fn audit(&self) -> Audit<'_> {
-        Audit::new(self.core(), Tenancy::User)
     }
 }
 
@@ -186,21 +194,9 @@ impl OrganizationSession {
         self.core().read(|connection| identities::members(connection, organization, after, limit))
     }
 
-    /// The organization's log.
-    pub fn audit(&self) -> Audit<'_> {
-        Audit::new(self.core(), Tenancy::Organization)
-    }
-
     /// The log of the member's own records within the organization.
     pub fn private_audit(&self) -> Audit<'_> {
         Audit::new(self.core(), Tenancy::Member)
-    }
-}
-
-impl ReferenceSession {
-    /// The log of the reference entities.
-    pub fn audit(&self) -> Audit<'_> {
-        Audit::new(self.core(), Tenancy::Reference)
     }
 }
 
