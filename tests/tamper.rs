@@ -501,8 +501,11 @@ fn check_names_what_was_done_to_the_schema_and_the_heads() {
         ("ANALYZE", "table sqlite_stat1 is not the store's own"),
         ("UPDATE _log_head SET clock = clock + 1", "its head says otherwise"),
         ("UPDATE _log_head SET next = next + 1", "its head says otherwise"),
-        ("INSERT INTO _audit SELECT key | 5000 << 40, txn, actor, admin, device, clock, time, action, entity, record, \
-          outcome, definition, undoes, commitment, previous, hash FROM _audit LIMIT 1", "1 rows of the audit log have no tenant"),
+        (
+            "INSERT INTO _audit SELECT key | 5000 << 40, txn, actor, admin, device, clock, time, action, entity, record, \
+          outcome, definition, undoes, commitment, previous, hash FROM _audit LIMIT 1",
+            "1 rows of the audit log have no tenant",
+        ),
         ("UPDATE _row_head SET count = count + 1", "count is kept as"),
     ] {
         with_history(|path, _| {
@@ -511,6 +514,46 @@ fn check_names_what_was_done_to_the_schema_and_the_heads() {
             drop(connection);
             let report = builder().read_only().open(path).unwrap().check().unwrap();
             assert!(report.to_string().contains(named), "{statements}: {report}");
+        });
+    }
+}
+
+/// A finding names the entry, so that an operator can look at it.
+#[test]
+fn problems_name_the_entry() {
+    use tenantry::ChainProblem::{Broken, Changed, Head, PayloadChanged, PayloadMissing};
+    let third = "(SELECT key FROM _audit WHERE key >> 40 = (SELECT key FROM _user WHERE id = 'ada') AND key & 0xffffffffff = 3)";
+    for (statement, wanted) in [
+        ("UPDATE _audit SET time = time + 1 WHERE key = ENTRY", vec![Changed { number: 3 }]),
+        ("UPDATE _audit_payload SET body = x'80' WHERE key = ENTRY", vec![PayloadChanged { number: 3 }]),
+        ("DELETE FROM _audit_payload WHERE key = ENTRY", vec![PayloadMissing { number: 3 }]),
+        ("DELETE FROM _audit WHERE key = ENTRY", vec![Broken { number: 4 }, PayloadChanged { number: 3 }]),
+        (
+            "DELETE FROM _audit WHERE key > ENTRY AND key <= LAST; DELETE FROM _audit_payload WHERE key > ENTRY AND key <= LAST",
+            vec![Head { last: 3 }],
+        ),
+    ] {
+        with_history(|path, _| {
+            let connection = Connection::open(path).unwrap();
+            let triggers =
+                "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE type = 'trigger'";
+            let triggers: String = connection.query_row(triggers, [], |row| row.get(0)).unwrap();
+            connection.execute_batch(&triggers).unwrap();
+            connection.pragma_update(None, "foreign_keys", false).unwrap();
+            let key: i64 = connection.query_row(&format!("SELECT {third}"), [], |row| row.get(0)).unwrap();
+            let last: i64 = connection
+                .query_row("SELECT max(key) FROM _audit WHERE key >> 40 = ?1 >> 40", [key], |row| row.get(0))
+                .unwrap();
+            assert!(last > key, "there are entries behind it");
+            let statements = statement.replace("ENTRY", &key.to_string()).replace("LAST", &last.to_string());
+            connection.execute_batch(&statements).unwrap();
+            drop(connection);
+            let store = builder().read_only().open(path).unwrap();
+            let session = store.session(&UserId::new("ada").unwrap()).unwrap();
+            let verification = session.audit().verify().unwrap();
+            assert_eq!(verification.problems, wanted, "{statement}");
+            let there = session.audit().list().map_or(verification.entries, |entries| entries.len() as u64);
+            assert_eq!(verification.entries, there);
         });
     }
 }

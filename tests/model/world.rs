@@ -411,6 +411,7 @@ impl Context<'_> {
                 let got =
                     told(dynamic.get_many(&ids.iter().map(|id| Id::from_uuid(*id)).collect::<Vec<_>>()))
                         .unwrap();
+                assert_eq!(got.len(), ids.len());
                 for (id, record) in ids.iter().zip(got) {
                     assert_eq!(record.map(|r| r.version), tenant.row(spec, *id).map(|row| row.version));
                 }
