@@ -298,3 +298,41 @@ fn dynamic_handles_reach_what_types_reach() -> tenantry::Result<()> {
     reaches(&session);
     Ok(())
 }
+
+#[test]
+fn the_log_is_read_by_filters_and_pages() -> tenantry::Result<()> {
+    let store = store();
+    let ada = store.users().create(&UserId::new("ada")?)?;
+    let session = store.session(&ada)?;
+    let ids = session.insert_many(&["a", "b", "c", "d", "e"].map(task))?;
+    session.insert(&Project { name: "p".into() })?;
+    session.delete(ids[4])?;
+    let all = session.audit().list()?;
+    assert_eq!(all.len(), 8);
+    for size in 1..10 {
+        for newest_first in [false, true] {
+            let log = || if newest_first { session.audit().newest_first() } else { session.audit() };
+            let mut entries = Vec::new();
+            let mut page = log().page(size)?;
+            loop {
+                assert!(page.entries.len() <= size as usize);
+                entries.extend(page.entries);
+                let Some(next) = page.next else { break };
+                page = log().after(next).page(size)?;
+                assert!(!page.entries.is_empty(), "a next page holds something");
+            }
+            if newest_first {
+                entries.reverse();
+            }
+            assert_eq!(entries, all, "pages of {size}");
+        }
+    }
+    let count = |log: tenantry::Audit<'_>| log.list().map(|entries| entries.len());
+    assert_eq!(count(session.audit().entity("task"))?, 6);
+    assert_eq!(count(session.audit().of(ids[4]))?, 2);
+    assert_eq!(count(session.audit().record(ids[0].uuid()).action("delete"))?, 0);
+    let middle = all[3].time;
+    assert_eq!(count(session.audit().since(middle))? + count(session.audit().until(middle))?, 8);
+    assert_eq!(count(session.audit().until(all[0].time))?, 0);
+    Ok(())
+}
