@@ -13,6 +13,8 @@ use crate::identity::TenantKey;
 const KEPT_MAX: i64 = 1_000;
 /// Misses that wait in memory before they are written.
 const PENDING_MAX: usize = 256;
+/// Misses that wait in memory at most, while nobody can write them; more are not noted.
+const WAITING_MAX: usize = 4_096;
 /// How long a miss waits in memory, if anything happens on the store.
 const PENDING_TIME: Duration = Duration::from_secs(2);
 
@@ -34,7 +36,9 @@ pub(crate) struct Pending {
 impl Pending {
     pub(crate) fn note(&mut self, miss: Miss) {
         self.since.get_or_insert_with(Instant::now);
-        self.misses.push(miss);
+        if self.misses.len() < WAITING_MAX {
+            self.misses.push(miss);
+        }
     }
 
     /// Whether it is time to write them.

@@ -1,6 +1,6 @@
 //! Changes of records: what the row, its audit entry and the heads become, together.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use rusqlite::ffi;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::unit::{Event, Unit};
 use crate::audit::payload::PayloadWriter;
-use crate::entity::{Definition, OnDelete, Value, time_of};
+use crate::entity::{Definition, OnDelete, Tenancy, Value, time_of};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::schema::{Catalog, identities};
@@ -238,12 +238,26 @@ impl<'u> Changes<'u> {
             // Records that refer to each other can only go together: the database looks again
             // when all of them are gone (https://sqlite.org/pragma.html#pragma_defer_foreign_keys).
             self.unit.connection()?.execute_batch("PRAGMA defer_foreign_keys = ON")?;
-            let outcome = self.delete_rows(&plan, tenant);
+            let outcome = self.delete_rows(&plan, tenant).and_then(|()| self.check_held(table));
+            // This also forgets what is still violated, so the check comes before it.
             self.unit.connection()?.execute_batch("PRAGMA defer_foreign_keys = OFF")?;
             outcome
         } else {
             self.delete_rows(&plan, tenant)
         }
+    }
+
+    /// Tenants' rows hold reference records, and only the database knows of them.
+    fn check_held(&self, table: &Table) -> Result<()> {
+        if table.definition.tenancy() != Tenancy::Reference {
+            return Ok(());
+        }
+        for referring in self.catalog.tables() {
+            if statement::dangling(referring).first(self.unit.connection()?, |_| Ok(()))?.is_some() {
+                return Err(still_referred(table));
+            }
+        }
+        Ok(())
     }
 
     fn delete_rows(&mut self, plan: &Deletion<'_>, tenant: TenantKey) -> Result<()> {
@@ -436,11 +450,7 @@ impl<'u> Changes<'u> {
                     }
                 }
                 // Only a reference record can be held by rows that the engine does not look at.
-                Error::Reference {
-                    entity: table.entity().to_owned(),
-                    column: "id".to_owned(),
-                    problem: "records still refer to it",
-                }
+                still_referred(table)
             }
             Some(code) if code & 0xff == ffi::SQLITE_CONSTRAINT => {
                 Error::Constraint { entity: table.entity().to_owned() }
@@ -476,6 +486,14 @@ impl<'u> Changes<'u> {
 
 const NO_TARGET: &str = "names a record that does not exist";
 
+fn still_referred(table: &Table) -> Error {
+    Error::Reference {
+        entity: table.entity().to_owned(),
+        column: "id".to_owned(),
+        problem: "records still refer to it",
+    }
+}
+
 /// What a deletion takes along.
 #[derive(Default)]
 struct Deletion<'t> {
@@ -484,6 +502,8 @@ struct Deletion<'t> {
     seen: HashSet<(i64, Uuid)>,
     /// Rows whose references become none, unless they go too.
     clearing: Vec<(&'t Table, Uuid, Vec<usize>)>,
+    /// Where each of them stands.
+    cleared: HashMap<(i64, Uuid), usize>,
     /// Rows that forbid it, unless they go too.
     restricting: Vec<(&'t Table, usize, Uuid)>,
     /// Whether rows that go refer to each other in a circle.
@@ -496,7 +516,8 @@ impl<'t> Deletion<'t> {
     }
 
     fn clear(&mut self, table: &'t Table, record: Uuid, column: usize) {
-        match self.clearing.iter_mut().find(|(known, id, _)| known.key == table.key && *id == record) {
+        let position = *self.cleared.entry((table.key, record)).or_insert(self.clearing.len());
+        match self.clearing.get_mut(position) {
             Some((_, _, columns)) => columns.push(column),
             None => self.clearing.push((table, record, vec![column])),
         }

@@ -19,6 +19,9 @@ pub(crate) use unit::{Actor, Event, Savepoint, Unit};
 
 use crate::error::{Error, Result};
 
+/// How long closing waits for reads that are under way.
+const CLOSING_TIME: Duration = Duration::from_secs(1);
+
 /// Tells the time.
 pub(crate) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Fills a buffer with random bytes.
@@ -154,7 +157,8 @@ impl Committer {
         *self.lock() = Slot::Closed;
         self.returned.notify_all();
         // https://sqlite.org/pragma.html#pragma_wal_checkpoint: a reader can keep it from
-        // finishing, and then the next opening does the rest.
+        // finishing, and then the next opening does the rest. An iterator would not end by waiting.
+        writer.connection.busy_timeout(CLOSING_TIME)?;
         writer.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         writer.connection.close().map_err(|(_, error)| error)?;
         Ok(())

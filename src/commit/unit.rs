@@ -1,6 +1,7 @@
 //! One open write transaction: row changes, their audit entries and heads, all or nothing.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -53,22 +54,20 @@ pub(crate) struct Savepoint {
 
 impl Unit {
     pub(super) fn begin(committer: Arc<Committer>, writer: Box<Writer>, actor: Actor) -> Result<Self> {
-        let now = truncate_to_micros((writer.clock)());
-        let begun =
-            writer.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
-        if let Err(error) = begun {
-            committer.give_back(writer);
-            return Err(error.into());
-        }
-        Ok(Self {
+        let clock = Arc::clone(&writer.clock);
+        // Whole before anything can fail or panic, so that dropping it gives the writer back.
+        let mut unit = Self {
             committer,
             writer: Some(writer),
             actor,
-            now,
+            now: Timestamp::UNIX_EPOCH,
             heads: Heads::default(),
             first_entries: HashMap::new(),
             savepoints: 0,
-        })
+        };
+        unit.now = truncate_to_micros(clock());
+        unit.writer()?.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(unit)
     }
 
     fn writer(&mut self) -> Result<&mut Writer> {
@@ -94,30 +93,39 @@ impl Unit {
     }
 
     /// Commits: stores the heads, then answers only when SQLite has.
-    pub(crate) fn commit(mut self) -> Result<()> {
+    pub(crate) fn commit(self) -> Result<()> {
+        self.commit_then(|| {})
+    }
+
+    /// Commits, and does what must come before the next transaction begins.
+    pub(crate) fn commit_then(mut self, then: impl FnOnce()) -> Result<()> {
         self.connection()?;
         let Some(writer) = self.writer.as_deref_mut() else { return Err(Error::Closed) };
         self.heads.store(&writer.connection)?;
         writer.connection.prepare_cached("COMMIT")?.execute([])?;
         writer.heads.absorb(std::mem::take(&mut self.heads));
-        if let Some(writer) = self.writer.take() {
-            self.committer.give_back(writer);
-        }
-        Ok(())
+        then();
+        Ok(()) // dropping gives the writer back
     }
 
     /// Runs several steps as one: if they fail, nothing of them stays, and the transaction goes on.
     pub(crate) fn nested<R>(&mut self, steps: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
         let savepoint = self.savepoint()?;
-        let outcome = steps(self);
-        match outcome {
-            Ok(result) => {
+        // A panic between a row and its entry may be caught within the transaction.
+        match catch_unwind(AssertUnwindSafe(|| steps(self))) {
+            Ok(Ok(result)) => {
                 self.release(savepoint)?;
                 Ok(result)
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 self.roll_back_to(savepoint)?;
                 Err(error)
+            }
+            Err(panic) => {
+                if let Err(error) = self.roll_back_to(savepoint) {
+                    tracing::warn!(%error, "the transaction was rolled back after a panic");
+                }
+                resume_unwind(panic)
             }
         }
     }
@@ -142,11 +150,16 @@ impl Unit {
         let name = savepoint.name;
         // After a failure that ended the whole transaction there is nothing to return to; the
         // failure itself is the answer, and every later step is refused.
-        if let Ok(connection) = self.connection() {
+        let Ok(connection) = self.connection() else { return Ok(()) };
+        let undone = (|| {
             connection.prepare_cached(&format!("ROLLBACK TO {name}"))?.execute([])?;
-            connection.prepare_cached(&format!("RELEASE {name}"))?.execute([])?;
+            connection.prepare_cached(&format!("RELEASE {name}"))?.execute([])
+        })();
+        if undone.is_err() {
+            // The rows would no longer be those of the heads in memory: nothing of them may stay.
+            connection.execute_batch("ROLLBACK")?;
         }
-        Ok(())
+        undone.map(drop).map_err(Error::from)
     }
 
     /// The head of a tenant's rows of an entity.
@@ -160,6 +173,9 @@ impl Unit {
     pub(crate) fn new_id(&mut self, tenant: TenantKey, created: Option<Timestamp>) -> Result<Uuid> {
         let random: [u8; 16] = self.writer()?.random.fill()?;
         if let Some(created) = created {
+            if created < Timestamp::UNIX_EPOCH {
+                return Err(Error::invalid("created", "is before 1970, which no UUIDv7 can hold"));
+            }
             return Ok(uuid_v7(milliseconds(created), u128::from_be_bytes(random)));
         }
         let now = milliseconds(self.now);

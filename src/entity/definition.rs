@@ -589,6 +589,9 @@ impl Definition {
             if matches!((&column.kind, &value), (ColumnKind::Real, Value::Integer(_))) {
                 return Err("the default of a float column is written with a point: `1.0`".to_owned());
             }
+            if matches!(value, Value::Real(real) if !real.is_finite()) {
+                return Err("the default must be a finite number".to_owned());
+            }
             column.accept(&mut value).map_err(|error| format!("the default does not fit: {error}"))?;
         }
         Ok(())

@@ -109,27 +109,34 @@ impl Node {
     }
 
     pub(crate) fn and(self, other: Node) -> Node {
-        let mut all = match self {
-            Node::All(nodes) => nodes,
-            node => vec![node],
-        };
-        match other {
-            Node::All(nodes) => all.extend(nodes),
-            node => all.push(node),
+        match (self, other) {
+            (Node::All(mut all), Node::All(more)) => {
+                all.extend(more);
+                Node::All(all)
+            }
+            (Node::All(mut all), other) => {
+                let leaf = other.depth() == 0;
+                all.push(other);
+                // A condition more makes a list longer and not deeper.
+                if leaf { Node::All(all) } else { Node::All(all).bounded() }
+            }
+            (one, other) => Node::All(vec![one]).and(other).bounded(),
         }
-        Node::All(all).bounded()
     }
 
     fn or(self, other: Node) -> Node {
-        let mut any = match self {
-            Node::Any(nodes) => nodes,
-            node => vec![node],
-        };
-        match other {
-            Node::Any(nodes) => any.extend(nodes),
-            node => any.push(node),
+        match (self, other) {
+            (Node::Any(mut any), Node::Any(more)) => {
+                any.extend(more);
+                Node::Any(any)
+            }
+            (Node::Any(mut any), other) => {
+                let leaf = other.depth() == 0;
+                any.push(other);
+                if leaf { Node::Any(any) } else { Node::Any(any).bounded() }
+            }
+            (one, other) => Node::Any(vec![one]).or(other).bounded(),
         }
-        Node::Any(any).bounded()
     }
 
     fn compare(column: ColumnName, comparison: Comparison, value: Result<Value, String>) -> Node {

@@ -7,7 +7,7 @@ use super::Core;
 use crate::audit::log::{self, LogQuery};
 use crate::audit::{AuditEntry, Verification, verify};
 use crate::entity::{Entity, Id, Tenancy};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A tenant's log, narrowed by filters. Made by `audit()` of a session.
 ///
@@ -109,6 +109,9 @@ impl<'s> Audit<'s> {
     ///
     /// As [`list`](Self::list).
     pub fn page(&self, size: u32) -> Result<AuditPage> {
+        if size == 0 {
+            return Err(Error::invalid("size", "a page has at least one entry"));
+        }
         let query = LogQuery { limit: Some(u64::from(size) + 1), ..self.query.clone() };
         let mut entries = self.read(&query)?;
         let more = entries.len() > size as usize;

@@ -167,6 +167,9 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
         joined: Option<statement::Joined<'_>>,
         read: impl Fn(&Table, &Select<'_>, &rusqlite::Row<'_>) -> Result<T>,
     ) -> Result<(Vec<T>, Option<Cursor>)> {
+        if size == 0 {
+            return Err(Error::invalid("size", "a page has at least one record"));
+        }
         let after = self.position()?;
         let table = self.table()?;
         let wanted = u64::from(size);
@@ -290,10 +293,12 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
         });
         match value {
             // SQLite adds integers exactly or not at all (https://sqlite.org/lang_aggfunc.html#sumunc).
-            Err(Error::Io { .. }) if aggregate == Aggregate::Sum => Err(Error::LimitExceeded {
-                limit: "sum",
-                problem: format!("the sum of {column:?} is larger than a 64-bit signed integer"),
-            }),
+            Err(Error::Io { source, .. }) if aggregate == Aggregate::Sum && is_plain(&source) => {
+                Err(Error::LimitExceeded {
+                    limit: "sum",
+                    problem: format!("the sum of {column:?} is larger than a 64-bit signed integer"),
+                })
+            }
             other => Ok(other?.flatten()),
         }
     }
@@ -401,6 +406,13 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
             Ok(count)
         })
     }
+}
+
+/// Whether SQLite says no more than that a statement failed, as for a sum that overflows.
+fn is_plain(source: &crate::error::Cause) -> bool {
+    source
+        .downcast_ref::<rusqlite::ffi::Error>()
+        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_ERROR)
 }
 
 impl<S: tenancy::Scope, E: Entity> Query<'_, S, E> {

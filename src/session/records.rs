@@ -17,6 +17,7 @@ const BATCH_MAX: u64 = 4_096;
 ///
 /// On a session it keeps a read connection and one state of the store until it is dropped.
 pub struct Records<'s, M> {
+    core: &'s Core<'s>,
     source: Source<'s>,
     table: &'s Table,
     reach: Reach,
@@ -32,7 +33,7 @@ pub struct Records<'s, M> {
 
 impl<'s, M: Model> Records<'s, M> {
     pub(super) fn new(
-        core: &Core<'s>,
+        core: &'s Core<'s>,
         table: &'s Table,
         reach: Reach,
         spec: Spec,
@@ -40,6 +41,7 @@ impl<'s, M: Model> Records<'s, M> {
     ) -> Result<Self> {
         let left = spec.limit.unwrap_or(u64::MAX);
         Ok(Self {
+            core,
             source: core.source()?,
             table,
             reach,
@@ -53,6 +55,7 @@ impl<'s, M: Model> Records<'s, M> {
     }
 
     fn fill(&mut self) -> Result<()> {
+        self.core.check()?;
         let wanted = self.batch.min(self.left);
         self.batch = (self.batch * 2).min(BATCH_MAX);
         self.spec.limit = Some(wanted);

@@ -1,6 +1,7 @@
 //! An open transaction.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Mutex;
 
@@ -11,13 +12,28 @@ use crate::tenancy;
 
 /// An open transaction, handed to the closure of [`Session::transaction`](crate::Session::transaction).
 /// Its verbs are those of [`Verbs`]; a verb that fails changes nothing, and the transaction goes on.
+///
+/// It stays on its thread: transactions within it are savepoints, which can only end in the
+/// reverse of the order in which they began.
+///
+/// ```compile_fail,E0277
+/// # use tenantry::{Store, UserId};
+/// # fn main() -> tenantry::Result<()> {
+/// # let store = Store::temporary()?;
+/// # let session = store.session(&store.users().create(&UserId::new("ada")?)?)?;
+/// session.transaction(|tx| {
+///     std::thread::scope(|scope| scope.spawn(|| tx.transaction(|_| Ok(()))).join().unwrap())
+/// })
+/// # }
+/// ```
 pub struct Transaction<'t, S: tenancy::Scope> {
     verbs: Verbs<'t, S>,
+    stays: PhantomData<*const ()>,
 }
 
 impl<'t, S: tenancy::Scope> Transaction<'t, S> {
     pub(super) fn new(verbs: Verbs<'t, S>) -> Self {
-        Self { verbs }
+        Self { verbs, stays: PhantomData }
     }
 
     /// A transaction within this one, as a savepoint: if the closure returns `Err`, its changes
@@ -68,7 +84,7 @@ impl Drop for Guard<'_> {
         let Some(savepoint) = self.savepoint.take() else { return };
         let undone = borrow(self.unit).and_then(|mut unit| unit.roll_back_to(savepoint));
         if let Err(error) = undone {
-            // The connection refuses everything now, so the whole transaction rolls back.
+            // The whole transaction was rolled back, and refuses every further step.
             tracing::warn!(%error, "a savepoint could not be rolled back");
         }
     }

@@ -29,7 +29,7 @@ impl Table {
             // Sorting by creation is sorting by id; filters on it never come here.
             "_created" => Err(Error::invalid(
                 "created",
-                "can be filtered and sorted by, but not aggregated; sort by it and take the first",
+                "takes comparisons, `between` and orders; for the smallest or largest sort by it and take the first",
             )),
             "_updated" => Ok(plain("t._updated", ColumnKind::Time, false)),
             "_version" => Ok(plain("t._version", ColumnKind::Integer, false)),

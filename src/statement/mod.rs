@@ -20,7 +20,7 @@ pub(crate) use select::{Aggregate, Joined, Select};
 
 pub(crate) use table::{HEAD_COLUMNS, Inbound, Table};
 pub(crate) use write::{
-    NewRow, Stored, delete, exists, get, insert, matching_ids, raw, referring, same_values, update,
+    NewRow, Stored, dangling, delete, exists, get, insert, matching_ids, raw, referring, same_values, update,
 };
 
 use crate::identity::TenantKey;

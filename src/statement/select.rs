@@ -11,6 +11,9 @@ use crate::entity::{ColumnKind, Direction, Raw, Tenancy, Value};
 use crate::error::{Error, Result};
 use crate::query::Spec;
 
+/// Columns that an order names. A page nests as deep, and SQLite's expressions are at most 1,000 deep.
+const ORDER_MAX: usize = 100;
+
 /// A query of one tenant's rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Select<'t> {
@@ -271,6 +274,12 @@ impl<'t> Select<'t> {
     }
 
     fn order_and_limit(&self, sql: &mut Builder<'t>) -> Result<()> {
+        if self.spec.order.len() > ORDER_MAX {
+            return Err(Error::LimitExceeded {
+                limit: "order",
+                problem: format!("records are sorted by at most {ORDER_MAX} columns"),
+            });
+        }
         sql.push(" ORDER BY ");
         for (column, direction) in self.sort_columns() {
             sql.push(&self.table.term(column)?.text).push(spelled(direction)).push(", ");

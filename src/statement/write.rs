@@ -128,6 +128,12 @@ pub(crate) fn delete(table: &Table, tenant: TenantKey, id: Uuid) -> Statement<'_
     Statement::new(sql, vec![Param::Integer(tenant.get()), Param::Uuid(id)])
 }
 
+/// A row if any reference of the table's rows, whoever owns them, names a row that is not there.
+pub(crate) fn dangling(table: &Table) -> Statement<'_> {
+    // https://sqlite.org/pragma.html#pragma_foreign_key_check
+    Statement::new(format!("PRAGMA foreign_key_check({})", table.name), Vec::new())
+}
+
 /// The ids of the tenant's rows whose reference in this column names `id`, oldest first.
 pub(crate) fn referring(table: &Table, column: usize, tenant: TenantKey, id: Uuid) -> Statement<'_> {
     let name = &table.columns[column].name;

@@ -17,6 +17,12 @@ use crate::error::{Error, Result};
 /// What opening a path needs and gives: the claim on it, its entities, and the writer if it writes.
 type Claimed = (lock::Claim, open::Opened, Option<Arc<Committer>>);
 
+/// Longer is for ever, and still a time that can be added to now.
+const TIMEOUT_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// More connections than a process can have files open.
+const READERS_MAX: u32 = 1_024;
+
 /// Chooses how a store is opened. Made by [`Store::builder`].
 #[must_use]
 pub struct Builder {
@@ -73,20 +79,20 @@ impl Builder {
 
     /// How long opening waits for another process that writes the store. 2 seconds by default.
     pub fn open_timeout(mut self, timeout: Duration) -> Self {
-        self.open_timeout = timeout;
+        self.open_timeout = timeout.min(TIMEOUT_MAX);
         self
     }
 
     /// How long a write waits for the ones before it, and a read for a connection, before they
-    /// answer [`Error::Busy`]. 10 seconds by default.
+    /// answer [`Error::Busy`]. 10 seconds by default; a read waits at least one.
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
-        self.write_timeout = timeout;
+        self.write_timeout = timeout.min(TIMEOUT_MAX);
         self
     }
 
-    /// How many reads can run at once. 8 by default; at least 1.
+    /// How many reads can run at once. 8 by default; at least 1 and at most 1,024.
     pub fn readers(mut self, connections: u32) -> Self {
-        self.readers = connections.max(1);
+        self.readers = connections.clamp(1, READERS_MAX);
         self
     }
 
@@ -187,8 +193,8 @@ impl Builder {
                 ),
             ));
         }
-        let claim = lock::Claim::reading(path);
-        open::inspect_claimed(path, &claim)?;
+        let mut claim = lock::Claim::reading(path);
+        claim.inspect(open::inspect)?;
         let opened = connection::reader(path).and_then(|reader| open::load_read_only(&reader, definitions)).map_err(
             // SQLite reads a WAL database through a file beside it, which somebody has to be able
             // to make (https://sqlite.org/wal.html#readonly).
@@ -207,14 +213,13 @@ impl Builder {
     }
 
     fn claim_writing(&self, path: &Path, definitions: Vec<Definition>) -> Result<Claimed> {
-        let claim = lock::Claim::writing(path, self.open_timeout)?;
-        if path.exists() {
-            open::inspect_claimed(path, &claim)?;
-        } else {
+        let mut claim = lock::Claim::writing(path, self.open_timeout)?;
+        if !path.exists() {
             // Definitions that contradict each other leave no file behind.
             crate::schema::plan(Vec::new(), definitions.clone())?;
             open::create(path, &self.clock, &self.randomness)?;
         }
+        claim.inspect(open::inspect)?;
         let mut connection = connection::writer(path)?;
         let opened = open::load(&mut connection, definitions)?;
         let writer = Writer::new(

@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 
 /// How long SQLite waits for a lock of another process before it says that it is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The first read waits while its connection is opened.
+const READ_WAIT_MIN: Duration = Duration::from_secs(1);
 /// Statements that a connection keeps prepared.
 const STATEMENTS: usize = 128;
 
@@ -94,7 +96,7 @@ pub(crate) fn pool(path: &Path, size: u32, timeout: Duration) -> Result<Pool> {
         .max_lifetime(None)
         .idle_timeout(None)
         .test_on_check_out(false)
-        .connection_timeout(timeout)
+        .connection_timeout(timeout.max(READ_WAIT_MIN))
         .thread_pool(Arc::clone(&SCHEDULER))
         .build(manager)?;
     Ok(pool)

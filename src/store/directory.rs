@@ -120,17 +120,18 @@ impl<'s> Users<'s> {
     }
 
     fn set_disabled(&self, id: &UserId, disabled: bool) -> Result<()> {
-        let key = self.store.write(Actor::default(), |unit| {
+        let change = |unit: &mut Unit| {
             let user = identities::find_user(unit.connection()?, id)?;
             identities::disable_user(unit.connection()?, user.key, disabled)?;
             let action = if disabled { "user.disable" } else { "user.enable" };
             record(unit, user.key, action, &[("disabled", user.value.disabled.into(), disabled.into())])?;
             Ok(user.key)
-        })?;
+        };
         if disabled {
-            self.store.grants.revoke(key);
+            self.store.write_revoking(change)
+        } else {
+            self.store.write(Actor::default(), change).map(drop)
         }
-        Ok(())
     }
 
     /// A page of users in the order of their ids: those after `after`, at most `limit`.
@@ -243,7 +244,7 @@ impl<'s> Organizations<'s> {
     }
 
     fn set_disabled(&self, id: &OrganizationId, disabled: bool) -> Result<()> {
-        let key = self.store.write(Actor::default(), |unit| {
+        let change = |unit: &mut Unit| {
             let organization = identities::find_organization(unit.connection()?, id)?;
             identities::disable_organization(unit.connection()?, organization.key, disabled)?;
             let action = if disabled { "organization.disable" } else { "organization.enable" };
@@ -254,11 +255,12 @@ impl<'s> Organizations<'s> {
                 &[("disabled", organization.value.disabled.into(), disabled.into())],
             )?;
             Ok(organization.key)
-        })?;
+        };
         if disabled {
-            self.store.grants.revoke(key);
+            self.store.write_revoking(change)
+        } else {
+            self.store.write(Actor::default(), change).map(drop)
         }
-        Ok(())
     }
 
     /// A page of organizations in the order of their ids: those after `after`, at most `limit`.
@@ -315,17 +317,18 @@ impl<'s> Organizations<'s> {
         user: &impl AsRef<UserId>,
         role: Role,
     ) -> Result<()> {
-        self.change_member(organization.as_ref(), user.as_ref(), |unit, organization, key, before| {
-            identities::update_member(unit.connection()?, key, role, true)?;
-            let user = Value::from(user.as_ref().clone());
+        let (organization, user) = (organization.as_ref(), user.as_ref());
+        self.store.write(Actor::default(), |unit| {
+            let (organization, member) = active_member(unit, organization, user)?;
+            identities::update_member(unit.connection()?, member.key, role, true)?;
+            let user = Value::from(user.clone());
             record(
                 unit,
                 organization,
                 "member.role",
-                &[("user", user.clone(), user), ("role", before.as_str().into(), role.as_str().into())],
+                &[("user", user.clone(), user), ("role", member.role.as_str().into(), role.as_str().into())],
             )
-        })?;
-        Ok(())
+        })
     }
 
     /// Ends a membership: the user's sessions in the organization stop at their next call. Their
@@ -339,39 +342,19 @@ impl<'s> Organizations<'s> {
         organization: &impl AsRef<OrganizationId>,
         user: &impl AsRef<UserId>,
     ) -> Result<()> {
-        let key =
-            self.change_member(organization.as_ref(), user.as_ref(), |unit, organization, key, role| {
-                identities::update_member(unit.connection()?, key, role, false)?;
-                record(
-                    unit,
-                    organization,
-                    "member.remove",
-                    &[
-                        ("user", user.as_ref().clone().into(), Value::None),
-                        ("role", role.as_str().into(), Value::None),
-                    ],
-                )
-            })?;
-        self.store.grants.revoke(key);
-        Ok(())
-    }
-
-    fn change_member(
-        &self,
-        organization: &OrganizationId,
-        user: &UserId,
-        change: impl FnOnce(&mut Unit, TenantKey, TenantKey, Role) -> Result<()>,
-    ) -> Result<TenantKey> {
-        self.store.write(Actor::default(), |unit| {
-            let organization_key = identities::find_organization(unit.connection()?, organization)?.key;
-            let user_key = identities::find_user(unit.connection()?, user)?.key;
-            let member = identities::find_member(unit.connection()?, organization_key, user_key)?
-                .filter(|member| member.active);
-            let member = member.ok_or_else(|| Error::NotMember {
-                user: user.to_string(),
-                organization: organization.to_string(),
-            })?;
-            change(unit, organization_key, member.key, member.role)?;
+        let (organization, user) = (organization.as_ref(), user.as_ref());
+        self.store.write_revoking(|unit| {
+            let (organization, member) = active_member(unit, organization, user)?;
+            identities::update_member(unit.connection()?, member.key, member.role, false)?;
+            record(
+                unit,
+                organization,
+                "member.remove",
+                &[
+                    ("user", user.clone().into(), Value::None),
+                    ("role", member.role.as_str().into(), Value::None),
+                ],
+            )?;
             Ok(member.key)
         })
     }
@@ -392,4 +375,18 @@ impl<'s> Organizations<'s> {
             identities::members(connection, organization, after, limit)
         })
     }
+}
+
+/// The organization's key, and the user's membership in it.
+fn active_member(
+    unit: &Unit,
+    organization: &OrganizationId,
+    user: &UserId,
+) -> Result<(TenantKey, identities::StoredMember)> {
+    let organization_key = identities::find_organization(unit.connection()?, organization)?.key;
+    let user_key = identities::find_user(unit.connection()?, user)?.key;
+    identities::find_member(unit.connection()?, organization_key, user_key)?
+        .filter(|member| member.active)
+        .map(|member| (organization_key, member))
+        .ok_or_else(|| Error::NotMember { user: user.to_string(), organization: organization.to_string() })
 }

@@ -137,6 +137,14 @@ impl Inner {
         Ok(result)
     }
 
+    /// Runs one transaction that ends sessions: those that reach the tenant which it returns.
+    /// They end before anybody else can write, so no entry of theirs follows the one of their end.
+    pub(super) fn write_revoking(&self, write: impl FnOnce(&mut Unit) -> Result<TenantKey>) -> Result<()> {
+        let mut unit = self.begin(Actor::default())?;
+        let tenant = write(&mut unit)?;
+        unit.commit_then(|| self.grants.revoke(tenant))
+    }
+
     /// Puts a refusal on record in the log of the user who was refused, and gives the error back.
     pub(crate) fn refuse(&self, refusal: Refusal, error: Error) -> Error {
         if !self.is_read_only() {
@@ -214,8 +222,9 @@ impl Inner {
             return Ok(());
         }
         self.flush();
-        if let Some(committer) = &self.committer {
-            committer.close()?;
+        let outcome = self.committer.as_ref().map_or(Ok(()), |committer| committer.close());
+        if let Err(Error::Busy { .. }) = outcome {
+            return outcome; // A transaction is open: the store stays so too.
         }
         self.closed.store(true, Ordering::Release);
         let readers = self.readers.write().unwrap_or_else(PoisonError::into_inner).take();
@@ -225,7 +234,7 @@ impl Inner {
             // Otherwise the path stays claimed until the last iterator over it is gone.
             self.claim.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
-        Ok(())
+        outcome
     }
 }
 

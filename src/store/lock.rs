@@ -17,6 +17,8 @@ static OPEN: LazyLock<Mutex<HashMap<PathBuf, Handles>>> = LazyLock::new(Mutex::d
 struct Handles {
     writer: bool,
     readers: usize,
+    /// How many of them may have SQLite connections by now.
+    connected: usize,
 }
 
 /// A path that this process has open, and the lock that keeps other writers out.
@@ -25,10 +27,7 @@ pub(crate) struct Claim {
     path: PathBuf,
     writer: bool,
     lock: Option<File>,
-    /// Whether the process had the file open before. Then it must not be read with plain file
-    /// I/O: closing such a handle drops SQLite's POSIX locks
-    /// (<https://sqlite.org/howtocorrupt.html>, section 2.2).
-    pub(crate) shared: bool,
+    connected: bool,
 }
 
 impl Claim {
@@ -36,9 +35,8 @@ impl Claim {
     pub(crate) fn reading(path: &Path) -> Self {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         let handles = open.entry(path.to_owned()).or_default();
-        let shared = handles.writer || handles.readers > 0;
         handles.readers += 1;
-        Self { path: path.to_owned(), writer: false, lock: None, shared }
+        Self { path: path.to_owned(), writer: false, lock: None, connected: false }
     }
 
     /// For writing: refused at once if this process writes it already, after `timeout` if another
@@ -54,10 +52,24 @@ impl Claim {
                 });
             }
             handles.writer = true;
-            Self { path: path.to_owned(), writer: true, lock: None, shared: handles.readers > 0 }
+            Self { path: path.to_owned(), writer: true, lock: None, connected: false }
         };
         claim.lock = Some(lock_file(path, timeout)?);
         Ok(claim)
+    }
+
+    /// Looks at the file before SQLite does, unless this process has it open already: closing a
+    /// plain handle would drop SQLite's POSIX locks (<https://sqlite.org/howtocorrupt.html>,
+    /// section 2.2). No other thread opens it meanwhile. Connections come after this.
+    pub(crate) fn inspect(&mut self, inspect: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let handles = open.entry(self.path.clone()).or_default();
+        if handles.connected == 0 {
+            inspect(&self.path)?;
+        }
+        handles.connected += 1;
+        self.connected = true;
+        Ok(())
     }
 }
 
@@ -67,6 +79,7 @@ impl Drop for Claim {
         self.lock = None;
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(handles) = open.get_mut(&self.path) {
+            handles.connected -= usize::from(self.connected);
             if self.writer {
                 handles.writer = false;
             } else {

@@ -1,5 +1,6 @@
 //! Opening: find out what the file is before anything is written to it, then make or load it.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,6 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::connection;
-use super::lock::Claim;
 use crate::commit::{Clock, Randomness};
 use crate::entity::Definition;
 use crate::error::{Error, Result};
@@ -97,21 +97,31 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Makes a new store beside its final name and moves it there whole.
+/// Makes a new store beside its final name and moves it there whole. The claim on the path keeps
+/// others from doing the same, so what lies there already was left by a program that ended meanwhile.
 pub(super) fn create(path: &Path, clock: &Clock, randomness: &Randomness) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let file = tempfile::Builder::new().prefix(".tenantry-").suffix(".new").tempfile_in(folder).map_err(
-        |error| match error.kind() {
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Error::ReadOnly {
-                reason: format!(
-                    "no store can be made in {}: the folder can not be written",
-                    folder.display()
-                ),
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    for suffix in [".new-journal", ".new"] {
+        // If one can't be removed, making the file anew says why.
+        let _ = fs::remove_file(with_suffix(&folder.join(&name), suffix));
+    }
+    let file =
+        tempfile::Builder::new().prefix(&name).suffix(".new").rand_bytes(0).tempfile_in(folder).map_err(
+            |error| match error.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Error::ReadOnly {
+                    reason: format!(
+                        "no store can be made in {}: the folder can not be written",
+                        folder.display()
+                    ),
+                },
+                _ => Error::io(folder.display().to_string(), error),
             },
-            _ => Error::io(folder.display().to_string(), error),
-        },
-    )?;
-    let mut connection = connection::creator(file.path())?;
+        )?;
+    // Closes the plain handle, before SQLite has locks that this would drop.
+    let file = file.into_temp_path();
+    let mut connection = connection::creator(&file)?;
     let mut device = [0; 16];
     let mut origin = [0; 32];
     randomness(&mut device)?;
@@ -168,9 +178,4 @@ fn load_stored(connection: &Connection) -> Result<Vec<schema::StoredDefinition>>
         },
         other => other,
     })
-}
-
-/// A claim on the path: checks the file while nobody else in this process has it open.
-pub(super) fn inspect_claimed(path: &Path, claim: &Claim) -> Result<()> {
-    if claim.shared { Ok(()) } else { inspect(path) }
 }
