@@ -50,6 +50,9 @@ pub(crate) fn writer(path: &Path) -> Result<Connection> {
     harden(&connection)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "cache_size", -65_536)?; // KiB
+    // Rows lie together by tenant, so writes of many tenants dirty many pages, and each again and
+    // again: a longer log moves them into the file less often. 4,000 pages are 16 MiB.
+    connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     // An answered write survives a power loss (https://sqlite.org/pragma.html#pragma_synchronous).
     connection.pragma_update(None, "synchronous", "FULL")?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
