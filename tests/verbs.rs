@@ -336,3 +336,25 @@ fn the_log_is_read_by_filters_and_pages() -> tenantry::Result<()> {
     assert_eq!(count(session.audit().until(all[0].time))?, 0);
     Ok(())
 }
+
+/// People who open the file with another tool see owners by name, ids and times as text.
+#[test]
+fn a_plain_view_shows_the_rows_to_people() -> tenantry::Result<()> {
+    let store = store();
+    let ada = store.users().create(&UserId::new("ada")?)?;
+    let session = store.session(&ada)?;
+    let project = session.insert(&Project { name: "Garden".into() })?;
+    let due: Timestamp = "2026-02-03T04:05:06.789Z".parse().unwrap();
+    session.insert(&Task { due: Some(due), project: Some(project), ..task("dig") })?;
+    session.insert(&task("rest"))?;
+    let file = rusqlite::Connection::open(store.path()).unwrap();
+    let mut rows = file.prepare("SELECT _user, title, due, project FROM task ORDER BY _id").unwrap();
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
+    type Row = (String, String, Option<String>, Option<String>);
+    let rows: Vec<Row> = rows.collect::<Result<_, _>>().unwrap();
+    let text = |text: &str| Some(text.to_owned());
+    let first =
+        ("ada".to_owned(), "dig".to_owned(), text("2026-02-03T04:05:06.789Z"), text(&project.to_string()));
+    assert_eq!(rows, [first, ("ada".to_owned(), "rest".to_owned(), None, None)]);
+    Ok(())
+}

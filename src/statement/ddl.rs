@@ -117,11 +117,11 @@ impl Table {
     }
 }
 
-/// A UUID of 16 bytes as RFC 9562 writes it.
+/// A UUID of 16 bytes as RFC 9562 writes it; nothing where there is none.
 fn uuid_text(column: &str) -> String {
     let part = |from: u8, length: u8| format!("substr(hex({column}), {from}, {length})");
     format!(
-        "lower({} || '-' || {} || '-' || {} || '-' || {} || '-' || {})",
+        "nullif(lower({} || '-' || {} || '-' || {} || '-' || {} || '-' || {}), '----')",
         part(1, 8),
         part(9, 4),
         part(13, 4),
