@@ -132,6 +132,9 @@ fn verbs_of_a_user() -> tenantry::Result<()> {
     assert_eq!(upserted, Upserted::Updated(ids[0]));
     assert!(matches!(session.upsert_on(&["points"], &task("x")), Err(Error::InvalidInput { .. })));
 
+    let mine = session.query::<Task>().mine().count();
+    assert!(matches!(mine, Err(Error::InvalidInput { field, .. }) if field == "author"), "it has no author");
+
     assert_eq!(session.update_where(Task::POINTS.ge(9), Task::DUE.set(Timestamp::UNIX_EPOCH))?, 1);
     assert_eq!(session.delete_where(Task::DUE.is_some())?, 1);
     session.delete(ids[1])?;
