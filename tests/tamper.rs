@@ -475,6 +475,9 @@ fn triggers_refuse_changes_of_the_log_and_of_a_rows_tenant() {
             "UPDATE _rows_task SET _tenant = _tenant + 1",
             "UPDATE _rows_task SET _rid = _rid + 100, _tenant = _tenant",
             "UPDATE _rows_task SET _id = randomblob(16)",
+            "UPDATE _rows_task SET done = 2",
+            "UPDATE _rows_task SET project = x'00'",
+            "UPDATE _rows_task SET points = 'many'",
             "INSERT INTO _rows_project SELECT _rid + 100, _tenant + 1, randomblob(16), 1, 1, 'x' FROM _rows_project",
         ] {
             for foreign_keys in [false, true] {

@@ -361,3 +361,26 @@ fn a_plain_view_shows_the_rows_to_people() -> tenantry::Result<()> {
     assert_eq!(rows, [first, ("ada".to_owned(), "rest".to_owned(), None, None)]);
     Ok(())
 }
+
+#[test]
+fn filters_have_a_size() -> tenantry::Result<()> {
+    let store = store();
+    let session = store.session(&store.users().create(&UserId::new("ada")?)?)?;
+    session.insert(&task("a"))?;
+    let any_of =
+        |conditions: i64| (1..conditions).fold(Task::POINTS.eq(0), |filter, n| filter.or(Task::POINTS.eq(n)));
+    let count = |filter| session.query::<Task>().filter(filter).count();
+    assert_eq!(count(any_of(400))?, 1);
+    assert_eq!(count(!any_of(400))?, 0);
+    assert!(matches!(count(any_of(401)), Err(Error::LimitExceeded { limit: "filter size", .. })));
+    assert!(matches!(count(!any_of(401)), Err(Error::LimitExceeded { .. })));
+    assert_eq!(count(Task::POINTS.is_in(0..20_000))?, 1);
+    assert!(matches!(count(Task::POINTS.is_in(0..20_001)), Err(Error::LimitExceeded { .. })));
+    let halves = Task::POINTS.is_in(0..10_000).or(Task::POINTS.is_in(0..10_001));
+    assert!(matches!(count(halves), Err(Error::LimitExceeded { .. })));
+    let deep = (0..70).fold(Task::POINTS.eq(3), |filter, n| {
+        if n % 2 == 0 { !filter.and(Task::POINTS.eq(n)) } else { filter.or(Task::POINTS.eq(n)) }
+    });
+    assert!(matches!(count(deep), Err(Error::InvalidInput { .. })));
+    Ok(())
+}
