@@ -6,7 +6,7 @@ use rmp::encode;
 use uuid::Uuid;
 
 use super::Change;
-use crate::entity::{Nested, Value, time_from_micros};
+use crate::entity::{ColumnDefinition, Nested, Value, time_from_micros};
 
 /// MessagePack extension types of the values that it has no type for.
 const EXT_UUID: i8 = 1;
@@ -102,6 +102,16 @@ impl PayloadWriter {
         Self { body: Vec::with_capacity(512), count: 0 }
     }
 
+    /// How a record's column changed. Here alone it is decided that secrets stay out of the log.
+    pub(crate) fn column(&mut self, column: &ColumnDefinition, before: &Value, after: &Value) {
+        if column.is_secret() {
+            self.redacted(column.name());
+        } else {
+            self.change(column.name(), before, after);
+        }
+    }
+
+    /// How something changed that is no record's column.
     pub(crate) fn change(&mut self, column: &str, before: &Value, after: &Value) {
         self.name(column);
         drop(encode::write_array_len(&mut self.body, 2));
@@ -110,7 +120,7 @@ impl PayloadWriter {
     }
 
     /// Names a secret column that changed, without its values.
-    pub(crate) fn redacted(&mut self, column: &str) {
+    fn redacted(&mut self, column: &str) {
         self.name(column);
         drop(encode::write_array_len(&mut self.body, 0));
     }

@@ -91,11 +91,7 @@ impl<'u> Changes<'u> {
         let changes = table.definition.columns().iter().zip(&values).filter(|(_, value)| !value.is_none());
         let mut payload = PayloadWriter::new();
         for (column, value) in changes {
-            if column.is_secret() {
-                payload.redacted(column.name());
-            } else {
-                payload.change(column.name(), &Value::None, value);
-            }
+            payload.column(column, &Value::None, value);
         }
         self.audit(table, tenant, "insert", id, payload)
     }
@@ -154,11 +150,7 @@ impl<'u> Changes<'u> {
         let mut payload = PayloadWriter::new();
         for (position, value) in changed {
             let column = &table.definition.columns()[position];
-            if column.is_secret() {
-                payload.redacted(column.name());
-            } else {
-                payload.change(column.name(), &before.values[position], value);
-            }
+            payload.column(column, &before.values[position], value);
         }
         self.audit(table, tenant, "update", id, payload)?;
         version_of(version)
@@ -326,11 +318,7 @@ impl<'u> Changes<'u> {
         for (column, value) in
             table.definition.columns().iter().zip(&before.values).filter(|(_, value)| !value.is_none())
         {
-            if column.is_secret() {
-                payload.redacted(column.name());
-            } else {
-                payload.change(column.name(), value, &Value::None);
-            }
+            payload.column(column, value, &Value::None);
         }
         self.audit(table, tenant, "delete", id, payload)
     }

@@ -17,7 +17,7 @@ pub(crate) struct Table {
     pub(super) id_index: String,
     pub(super) columns: Vec<TableColumn>,
     pub(super) indexes: Vec<PhysicalIndex>,
-    /// What a read selects, in the order in which [`decode`](crate::session) expects it.
+    /// What a read selects, in the order in which a reader decodes it.
     pub(super) select_list: String,
     pub(super) get_sql: String,
     pub(super) raw_sql: String,
