@@ -215,6 +215,16 @@ impl Error {
         matches!(self, Error::Busy { .. } | Error::Locked { .. } | Error::Full | Error::Io { .. })
     }
 
+    /// What a caller is told whose work shared a commit that failed for this reason.
+    pub(crate) fn for_another(&self) -> Self {
+        match self {
+            Error::Full => Error::Full,
+            _ => Error::Busy {
+                reason: "the commit that this call shared with others failed; nothing of it was kept: repeat it",
+            },
+        }
+    }
+
     pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Error::InvalidInput { field: field.into(), problem: problem.into() }
     }

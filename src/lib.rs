@@ -35,7 +35,7 @@ pub use session::{
     Audit, AuditPage, Dynamic, Joined, JoinedPage, OrganizationSession, Page, Pair, Query, Records,
     ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,
 };
-pub use store::{Builder, Organizations, Store, Users};
+pub use store::{Builder, Durability, Organizations, Store, Users};
 
 /// What the derives call. Not for anybody else.
 #[doc(hidden)]

@@ -48,6 +48,16 @@ impl Scope {
         }
     }
 
+    /// Whose turn it takes when it waits: a user's or an organization's, however many sessions and
+    /// threads it has.
+    pub(crate) fn lane(&self) -> TenantKey {
+        match self {
+            Scope::User { key, .. } => *key,
+            Scope::Organization { organization_key, .. } => *organization_key,
+            Scope::Reference => TenantKey::REFERENCE,
+        }
+    }
+
     /// The tenant whose rows of a tenancy the session reads. The types decide this for derived
     /// entities; for dynamic ones it is decided here.
     pub(crate) fn reads(&self, tenancy: Tenancy) -> Result<Reach> {

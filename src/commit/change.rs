@@ -174,19 +174,18 @@ impl<'u> Changes<'u> {
         }
     }
 
-    /// Updates the record that has the same values in unique columns, or inserts one.
+    /// Updates the record that has the same values in a unique set of columns, or inserts one.
     pub(crate) fn upsert_on(
         &mut self,
         table: &Table,
-        columns: &[&str],
+        positions: &[usize],
         mut values: Vec<Value>,
     ) -> Result<Upsert> {
         let reach = self.scope.writes(table.definition.tenancy())?;
-        let positions = unique_set(&table.definition, columns)?;
-        for &position in &positions {
+        for &position in positions {
             table.definition.columns()[position].accept(&mut values[position])?;
         }
-        let spec = statement::same_values(table, &positions, &values);
+        let spec = statement::same_values(table, positions, &values);
         let found = match &spec {
             // Without a value a row is never the same as another (https://sqlite.org/nulls.html).
             None => None,
@@ -520,7 +519,7 @@ impl<'t> Deletion<'t> {
 }
 
 /// The columns of a declared unique set, by position.
-fn unique_set(definition: &Definition, columns: &[&str]) -> Result<Vec<usize>> {
+pub(crate) fn unique_set(definition: &Definition, columns: &[&str]) -> Result<Vec<usize>> {
     let mut wanted = columns.to_vec();
     wanted.sort_unstable();
     let declared = definition.indexes().iter().filter(|index| index.is_unique()).any(|index| {

@@ -2,6 +2,7 @@
 //! bytes, the log's head, the last id.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
@@ -20,10 +21,13 @@ pub(crate) struct LogHead {
     pub(crate) hash: Hash,
     pub(crate) clock: i64,
     pub(crate) last_id: Uuid,
+    /// The caller's work that last appended, and the number of the first entry of that work.
+    pub(crate) work: u64,
+    pub(crate) first: i64,
 }
 
 /// Where a tenant's rows of one entity stand.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct RowHead {
     pub(crate) next: i64,
     pub(crate) count: i64,
@@ -34,90 +38,166 @@ pub(crate) struct RowHead {
 
 type RowKey = (TenantKey, i64);
 
-/// Heads by tenant, and by tenant and entity. The writer remembers the committed ones; a
-/// transaction has those that it touched, and they are stored when it commits.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Heads {
-    logs: HashMap<TenantKey, LogHead>,
-    rows: HashMap<RowKey, RowHead>,
+/// A head in memory.
+#[derive(Debug, Clone)]
+struct Kept<T> {
+    head: T,
+    /// The savepoint within which its former state went to the journal.
+    saved: u64,
+    /// Whether the file has to follow at the commit.
+    dirty: bool,
 }
 
+/// A head as it was before; none if memory did not have it.
+#[derive(Debug)]
+enum Before {
+    Log(TenantKey, Option<Kept<LogHead>>),
+    Rows(RowKey, Option<Kept<RowHead>>),
+}
+
+/// Heads by tenant, and by tenant and entity. The writer remembers them from one transaction to
+/// the next; a journal of former states follows SQLite's rollbacks.
+#[derive(Debug, Default)]
+pub(crate) struct Heads {
+    logs: HashMap<TenantKey, Kept<LogHead>>,
+    rows: HashMap<RowKey, Kept<RowHead>>,
+    journal: Vec<Before>,
+    savepoint: u64,
+}
+
+/// A place in the journal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark(usize);
+
 impl Heads {
-    pub(super) fn log(
-        &mut self,
-        committed: &Heads,
-        connection: &Connection,
-        tenant: TenantKey,
-    ) -> Result<&mut LogHead> {
-        match self.logs.entry(tenant) {
-            std::collections::hash_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                let head = match committed.logs.get(&tenant) {
-                    Some(head) => head.clone(),
-                    None => load_log(connection, tenant)?,
-                };
-                Ok(entry.insert(head))
+    pub(super) fn log(&mut self, connection: &Connection, tenant: TenantKey) -> Result<&mut LogHead> {
+        let kept = match self.logs.entry(tenant) {
+            Entry::Occupied(entry) => {
+                let kept = entry.into_mut();
+                if kept.saved != self.savepoint {
+                    self.journal.push(Before::Log(tenant, Some(kept.clone())));
+                    kept.saved = self.savepoint;
+                }
+                kept
             }
-        }
+            Entry::Vacant(entry) => {
+                let head = load_log(connection, tenant)?;
+                self.journal.push(Before::Log(tenant, None));
+                entry.insert(Kept { head, saved: self.savepoint, dirty: false })
+            }
+        };
+        kept.dirty = true;
+        Ok(&mut kept.head)
     }
 
     pub(super) fn rows(
         &mut self,
-        committed: &Heads,
         connection: &Connection,
         tenant: TenantKey,
         entity: i64,
     ) -> Result<&mut RowHead> {
-        match self.rows.entry((tenant, entity)) {
-            std::collections::hash_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                let head = match committed.rows.get(&(tenant, entity)) {
-                    Some(head) => *head,
-                    None => load_rows(connection, tenant, entity)?,
-                };
-                Ok(entry.insert(head))
+        let key = (tenant, entity);
+        let kept = match self.rows.entry(key) {
+            Entry::Occupied(entry) => {
+                let kept = entry.into_mut();
+                if kept.saved != self.savepoint {
+                    self.journal.push(Before::Rows(key, Some(kept.clone())));
+                    kept.saved = self.savepoint;
+                }
+                kept
+            }
+            Entry::Vacant(entry) => {
+                let head = load_rows(connection, tenant, entity)?;
+                self.journal.push(Before::Rows(key, None));
+                entry.insert(Kept { head, saved: self.savepoint, dirty: false })
+            }
+        };
+        kept.dirty = true;
+        Ok(&mut kept.head)
+    }
+
+    /// A place to come back to. Former states are journaled anew from here on.
+    pub(super) fn mark(&mut self) -> Mark {
+        self.savepoint += 1;
+        Mark(self.journal.len())
+    }
+
+    /// Brings back what was there at a mark.
+    pub(super) fn roll_back_to(&mut self, mark: Mark) {
+        for before in self.journal.drain(mark.0..).rev() {
+            match before {
+                Before::Log(key, Some(kept)) => drop(self.logs.insert(key, kept)),
+                Before::Log(key, None) => drop(self.logs.remove(&key)),
+                Before::Rows(key, Some(kept)) => drop(self.rows.insert(key, kept)),
+                Before::Rows(key, None) => drop(self.rows.remove(&key)),
             }
         }
     }
 
-    /// Writes the heads that a transaction touched.
+    /// Brings back what was there when the transaction began.
+    pub(super) fn roll_back(&mut self) {
+        self.roll_back_to(Mark(0));
+    }
+
+    /// Writes the heads that the transaction touched, each once.
     pub(super) fn store(&mut self, connection: &Connection) -> Result<()> {
-        for (tenant, head) in &self.logs {
-            let sql = "UPDATE _log_head SET next = ?2, hash = ?3, clock = ?4, last_id = ?5 WHERE tenant = ?1";
-            connection.prepare_cached(sql)?.execute(params![
-                tenant.get(),
-                head.next,
-                head.hash,
-                head.clock,
-                head.last_id.as_bytes()
-            ])?;
-        }
-        for ((tenant, entity), head) in &mut self.rows {
-            let sql = if head.stored {
-                "UPDATE _row_head SET next = ?3, count = ?4, bytes = ?5 WHERE tenant = ?1 AND entity = ?2"
-            } else {
-                "INSERT INTO _row_head (tenant, entity, next, count, bytes) VALUES (?1, ?2, ?3, ?4, ?5)"
-            };
-            connection.prepare_cached(sql)?.execute(params![
-                tenant.get(),
-                entity,
-                head.next,
-                head.count,
-                head.bytes
-            ])?;
-            head.stored = true;
+        for before in &self.journal {
+            match before {
+                Before::Log(tenant, _) => {
+                    if let Some(kept) = self.logs.get_mut(tenant).filter(|kept| kept.dirty) {
+                        store_log(connection, *tenant, &kept.head)?;
+                        kept.dirty = false;
+                    }
+                }
+                Before::Rows(key, _) => {
+                    if let Some(kept) = self.rows.get_mut(key).filter(|kept| kept.dirty) {
+                        store_rows(connection, *key, &kept.head)?;
+                        kept.head.stored = true;
+                        kept.dirty = false;
+                    }
+                }
+            }
         }
         Ok(())
     }
 
-    /// Takes over what a transaction committed.
-    pub(super) fn absorb(&mut self, committed: Heads) {
+    /// The transaction was committed.
+    pub(super) fn committed(&mut self) {
+        self.journal.clear();
+        self.savepoint += 1;
         if self.logs.len() + self.rows.len() > REMEMBERED_MAX {
-            *self = Heads::default();
+            self.logs.clear();
+            self.rows.clear();
         }
-        self.logs.extend(committed.logs);
-        self.rows.extend(committed.rows);
     }
+}
+
+fn store_log(connection: &Connection, tenant: TenantKey, head: &LogHead) -> Result<()> {
+    let sql = "UPDATE _log_head SET next = ?2, hash = ?3, clock = ?4, last_id = ?5 WHERE tenant = ?1";
+    connection.prepare_cached(sql)?.execute(params![
+        tenant.get(),
+        head.next,
+        head.hash,
+        head.clock,
+        head.last_id.as_bytes()
+    ])?;
+    Ok(())
+}
+
+fn store_rows(connection: &Connection, (tenant, entity): RowKey, head: &RowHead) -> Result<()> {
+    let sql = if head.stored {
+        "UPDATE _row_head SET next = ?3, count = ?4, bytes = ?5 WHERE tenant = ?1 AND entity = ?2"
+    } else {
+        "INSERT INTO _row_head (tenant, entity, next, count, bytes) VALUES (?1, ?2, ?3, ?4, ?5)"
+    };
+    connection.prepare_cached(sql)?.execute(params![
+        tenant.get(),
+        entity,
+        head.next,
+        head.count,
+        head.bytes
+    ])?;
+    Ok(())
 }
 
 fn load_log(connection: &Connection, tenant: TenantKey) -> Result<LogHead> {
@@ -130,6 +210,8 @@ fn load_log(connection: &Connection, tenant: TenantKey) -> Result<LogHead> {
                 hash: row.get(1)?,
                 clock: row.get(2)?,
                 last_id: Uuid::from_bytes(row.get(3)?),
+                work: 0,
+                first: 0,
             })
         })
         .optional()?;

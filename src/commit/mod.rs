@@ -1,26 +1,30 @@
-//! The write path: one connection, one writer at a time, one transaction per caller.
+//! The write path: one connection, transactions that several callers share, one queue.
+//!
+//! `queue` decides who holds the writer; a caller that holds it is the leader of a `unit`, an open
+//! transaction, and runs the work of callers that wait beside its own before it commits once for
+//! all. `heads` is what the writer remembers of each tenant, `change` what a record becomes, and
+//! `checkpoint` moves the write-ahead log into the file meanwhile.
 
 mod change;
+mod checkpoint;
 mod heads;
+mod queue;
 mod unit;
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ThreadId};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 use uuid::Uuid;
 
-pub(crate) use change::{Changes, Content, Upsert, row_bytes};
+pub(crate) use change::{Changes, Content, Upsert, row_bytes, unique_set};
+pub(crate) use checkpoint::{Checkpoints, observe_log};
 use heads::Heads;
 pub(crate) use heads::{count, create_log, unsigned_count};
+pub(crate) use queue::Committer;
 pub(crate) use unit::{Actor, Event, Savepoint, Unit};
 
-use crate::error::{Error, Result};
-
-/// How long closing waits for reads that are under way.
-const CLOSING_TIME: Duration = Duration::from_secs(1);
+use crate::error::Result;
 
 /// Tells the time.
 pub(crate) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -31,6 +35,8 @@ pub(crate) type Randomness = Arc<dyn Fn(&mut [u8]) -> Result<()> + Send + Sync>;
 pub(crate) struct Writer {
     connection: Connection,
     heads: Heads,
+    /// Callers whose work it has run; the log tells one's entries from another's by it.
+    works: u64,
     clock: Clock,
     random: Random,
     device: Uuid,
@@ -48,6 +54,7 @@ impl Writer {
         Self {
             connection,
             heads: Heads::default(),
+            works: 0,
             clock,
             random: Random::new(randomness),
             device,
@@ -78,95 +85,5 @@ impl Random {
         self.buffer[self.used..self.used + N].fill(0);
         self.used += N;
         Ok(bytes)
-    }
-}
-
-/// Lends the writer to one caller at a time.
-pub(crate) struct Committer {
-    slot: Mutex<Slot>,
-    returned: Condvar,
-    wait_max: Duration,
-}
-
-/// Where the writer is when nobody writes.
-enum Slot {
-    Free(Box<Writer>),
-    Lent(ThreadId),
-    Closed,
-}
-
-impl Committer {
-    pub(crate) fn new(writer: Writer, wait_max: Duration) -> Self {
-        Self { slot: Mutex::new(Slot::Free(Box::new(writer))), returned: Condvar::new(), wait_max }
-    }
-
-    /// Waits for the writer and begins a transaction.
-    pub(crate) fn begin(self: &Arc<Self>, actor: Actor) -> Result<Unit> {
-        let writer = self.take()?;
-        Unit::begin(Arc::clone(self), writer, actor)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Slot> {
-        // Nothing that can panic runs under the lock.
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(&self) -> Result<Box<Writer>> {
-        let deadline = Instant::now() + self.wait_max;
-        let mut slot = self.lock();
-        loop {
-            match std::mem::replace(&mut *slot, Slot::Lent(thread::current().id())) {
-                Slot::Free(writer) => return Ok(writer),
-                Slot::Closed => {
-                    *slot = Slot::Closed;
-                    return Err(Error::Closed);
-                }
-                Slot::Lent(holder) => {
-                    *slot = Slot::Lent(holder);
-                    if holder == thread::current().id() {
-                        return Err(Error::Busy {
-                            reason: "a transaction is open on this thread; write through its handle",
-                        });
-                    }
-                    let Some(left) = deadline.checked_duration_since(Instant::now()) else {
-                        return Err(Error::Busy { reason: "another transaction is still open; try again" });
-                    };
-                    slot = self.returned.wait_timeout(slot, left).unwrap_or_else(PoisonError::into_inner).0;
-                }
-            }
-        }
-    }
-
-    fn give_back(&self, writer: Box<Writer>) {
-        *self.lock() = Slot::Free(writer);
-        self.returned.notify_one();
-    }
-
-    /// Whether a writer would have to wait; for work that can wait itself.
-    pub(crate) fn is_busy(&self) -> bool {
-        !matches!(*self.lock(), Slot::Free(_))
-    }
-
-    /// Moves the log into the database file and closes the connection. No write begins afterwards.
-    pub(crate) fn close(&self) -> Result<()> {
-        let writer = match self.take() {
-            Ok(writer) => writer,
-            Err(Error::Closed) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        *self.lock() = Slot::Closed;
-        self.returned.notify_all();
-        // https://sqlite.org/pragma.html#pragma_wal_checkpoint: a reader can keep it from
-        // finishing, and then the next opening does the rest. An iterator would not end by waiting.
-        writer.connection.busy_timeout(CLOSING_TIME)?;
-        writer.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        writer.connection.close().map_err(|(_, error)| error)?;
-        Ok(())
-    }
-}
-
-impl std::fmt::Debug for Committer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Committer").finish_non_exhaustive()
     }
 }

@@ -1,6 +1,5 @@
 //! One open write transaction: row changes, their audit entries and heads, all or nothing.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
@@ -8,8 +7,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use super::heads::{self, Heads, RowHead};
-use super::{Committer, Writer};
+use super::Writer;
+use super::heads::{self, Mark, RowHead};
+use super::queue::{Committer, Company, LOST, gather};
 use crate::audit::chain::{Hash, Link, commitment};
 use crate::entity::truncate_to_micros;
 use crate::error::{Error, Result};
@@ -31,43 +31,58 @@ pub(crate) struct Event<'a> {
     pub(crate) payload: Vec<u8>,
 }
 
-/// An open write transaction. Dropped without a commit, it rolls back and gives the writer back:
-/// also when a closure panics.
+/// An open write transaction. It holds the work of the caller that leads it and of others that
+/// joined, one after the other. Dropped without a commit, it rolls back, tells the others, and
+/// hands the writer on: also when a closure panics.
 pub(crate) struct Unit {
     committer: Arc<Committer>,
     /// There until the transaction ends.
     writer: Option<Box<Writer>>,
+    pub(super) company: Company,
     actor: Actor,
     now: Timestamp,
-    heads: Heads,
-    /// The number of the first entry in each tenant's log.
-    first_entries: HashMap<TenantKey, i64>,
     savepoints: usize,
+    /// What follows the commit before anybody else can write; nobody joins after it.
+    then: Option<Box<dyn FnOnce() + Send>>,
 }
 
-/// What a savepoint brings back: heads in memory are not in SQLite's hands.
+/// A place to come back to; heads in memory are not in SQLite's hands.
 pub(crate) struct Savepoint {
-    heads: Heads,
-    first_entries: HashMap<TenantKey, i64>,
+    heads: Mark,
     name: String,
 }
 
 impl Unit {
-    pub(super) fn begin(committer: Arc<Committer>, writer: Box<Writer>, actor: Actor) -> Result<Self> {
-        let clock = Arc::clone(&writer.clock);
-        // Whole before anything can fail or panic, so that dropping it gives the writer back.
+    pub(super) fn begin(committer: Arc<Committer>, writer: Box<Writer>) -> Result<Self> {
+        // Whole before anything can fail or panic, so that dropping it hands the writer on.
         let mut unit = Self {
             committer,
             writer: Some(writer),
-            actor,
+            company: Company::default(),
+            actor: Actor::default(),
             now: Timestamp::UNIX_EPOCH,
-            heads: Heads::default(),
-            first_entries: HashMap::new(),
             savepoints: 0,
+            then: None,
         };
-        unit.now = truncate_to_micros(clock());
-        unit.writer()?.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let committer = Arc::clone(&unit.committer);
+        let connection = &unit.writer()?.connection;
+        if !connection.is_autocommit() {
+            // The last transaction could not even be rolled back then.
+            connection.execute_batch("ROLLBACK")?;
+        }
+        committer.checkpoints.finish(connection);
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(unit)
+    }
+
+    /// What follows is the work of this caller.
+    pub(super) fn enter(&mut self, actor: Actor) -> Result<()> {
+        let writer = self.writer()?;
+        writer.works += 1;
+        let clock = Arc::clone(&writer.clock);
+        self.actor = actor;
+        self.now = truncate_to_micros(clock());
+        Ok(())
     }
 
     fn writer(&mut self) -> Result<&mut Writer> {
@@ -79,7 +94,7 @@ impl Unit {
         let writer = self.writer.as_deref().ok_or(Error::Closed)?;
         if writer.connection.is_autocommit() {
             // SQLite itself ends the transaction on some errors (https://sqlite.org/lang_transaction.html).
-            return Err(Error::Busy { reason: "the transaction was rolled back after a failure; repeat it" });
+            return Err(LOST);
         }
         Ok(&writer.connection)
     }
@@ -92,20 +107,64 @@ impl Unit {
         self.writer.as_ref().map_or(0, |writer| writer.record_bytes_max)
     }
 
-    /// Commits: stores the heads, then answers only when SQLite has.
-    pub(crate) fn commit(self) -> Result<()> {
-        self.commit_then(|| {})
+    /// Whether another caller's work may join the transaction.
+    pub(super) fn takes_more(&self) -> bool {
+        self.then.is_none() && self.connection().is_ok()
     }
 
-    /// Commits, and does what must come before the next transaction begins.
-    pub(crate) fn commit_then(mut self, then: impl FnOnce()) -> Result<()> {
+    /// Runs the work of another caller; whether it stays.
+    pub(super) fn guest(&mut self, work: impl FnOnce(&mut Self) -> bool) -> bool {
+        let kept = self.savepoint().and_then(|savepoint| {
+            if work(self) {
+                return self.release(savepoint).map(|()| true);
+            }
+            self.roll_back_to(savepoint).map(|()| false)
+        });
+        // If even that fails, the transaction is over for all.
+        kept.unwrap_or(true)
+    }
+
+    /// Runs what must come right after the commit, before the next transaction begins.
+    pub(crate) fn after_commit(&mut self, then: impl FnOnce() + Send + 'static) {
+        self.then = Some(Box::new(then));
+    }
+
+    /// Commits with the work of those who wait, and answers only when SQLite has.
+    pub(crate) fn commit(mut self) -> Result<()> {
+        let committer = Arc::clone(&self.committer);
+        gather(&committer, &mut self);
+        let outcome = self.commit_all();
+        if let Err(error) = &outcome {
+            self.roll_back();
+            self.company.answer(|| Err(error.for_another()));
+        } else {
+            committer.note_batch(1 + self.company.len());
+            self.company.answer(|| Ok(()));
+        }
+        outcome // dropping hands the writer on, after the others have been answered
+    }
+
+    fn commit_all(&mut self) -> Result<()> {
         self.connection()?;
         let Some(writer) = self.writer.as_deref_mut() else { return Err(Error::Closed) };
-        self.heads.store(&writer.connection)?;
+        writer.heads.store(&writer.connection)?;
         writer.connection.prepare_cached("COMMIT")?.execute([])?;
-        writer.heads.absorb(std::mem::take(&mut self.heads));
-        then();
-        Ok(()) // dropping gives the writer back
+        writer.heads.committed();
+        self.committer.checkpoints.note();
+        if let Some(then) = self.then.take() {
+            then();
+        }
+        Ok(())
+    }
+
+    fn roll_back(&mut self) {
+        let Some(writer) = self.writer.as_deref_mut() else { return };
+        writer.heads.roll_back();
+        if !writer.connection.is_autocommit()
+            && let Err(error) = writer.connection.execute_batch("ROLLBACK")
+        {
+            tracing::warn!(%error, "a transaction could not be rolled back; the next one tries again");
+        }
     }
 
     /// Runs several steps as one: if they fail, nothing of them stays, and the transaction goes on.
@@ -134,7 +193,8 @@ impl Unit {
         let name = format!("s{}", self.savepoints);
         self.connection()?.prepare_cached(&format!("SAVEPOINT {name}"))?.execute([])?;
         self.savepoints += 1;
-        Ok(Savepoint { heads: self.heads.clone(), first_entries: self.first_entries.clone(), name })
+        let heads = self.writer()?.heads.mark();
+        Ok(Savepoint { heads, name })
     }
 
     pub(crate) fn release(&mut self, savepoint: Savepoint) -> Result<()> {
@@ -145,8 +205,7 @@ impl Unit {
 
     pub(crate) fn roll_back_to(&mut self, savepoint: Savepoint) -> Result<()> {
         self.savepoints -= 1;
-        self.heads = savepoint.heads;
-        self.first_entries = savepoint.first_entries;
+        self.writer()?.heads.roll_back_to(savepoint.heads);
         let name = savepoint.name;
         // After a failure that ended the whole transaction there is nothing to return to; the
         // failure itself is the answer, and every later step is refused.
@@ -164,8 +223,8 @@ impl Unit {
 
     /// The head of a tenant's rows of an entity.
     pub(crate) fn rows(&mut self, tenant: TenantKey, entity: i64) -> Result<&mut RowHead> {
-        let writer = self.writer.as_deref().ok_or(Error::Closed)?;
-        self.heads.rows(&writer.heads, &writer.connection, tenant, entity)
+        let writer = self.writer()?;
+        writer.heads.rows(&writer.connection, tenant, entity)
     }
 
     /// A new id: UUIDv7 (RFC 9562, section 6.2, method 2), greater than the tenant's last one
@@ -179,8 +238,8 @@ impl Unit {
             return Ok(uuid_v7(milliseconds(created), u128::from_be_bytes(random)));
         }
         let now = milliseconds(self.now);
-        let writer = self.writer.as_deref().ok_or(Error::Closed)?;
-        let head = self.heads.log(&writer.heads, &writer.connection, tenant)?;
+        let writer = self.writer()?;
+        let head = writer.heads.log(&writer.connection, tenant)?;
         let (last_time, last_random) = parts(head.last_id);
         let id = if now > last_time {
             uuid_v7(now, u128::from_be_bytes(random))
@@ -200,22 +259,27 @@ impl Unit {
     /// Appends to a tenant's log.
     pub(crate) fn audit(&mut self, tenant: TenantKey, event: &Event<'_>) -> Result<()> {
         self.connection()?;
-        let salt: [u8; 16] = self.writer()?.random.fill()?;
-        let writer = self.writer.as_deref().ok_or(Error::Closed)?;
-        let head = self.heads.log(&writer.heads, &writer.connection, tenant)?;
+        let (now, actor) = (self.now, self.actor);
+        let writer = self.writer()?;
+        let salt: [u8; 16] = writer.random.fill()?;
+        let (works, device) = (writer.works, writer.device);
+        let head = writer.heads.log(&writer.connection, tenant)?;
         let number = head.next;
-        let txn = *self.first_entries.entry(tenant).or_insert(number);
+        if head.work != works {
+            (head.work, head.first) = (works, number);
+        }
+        let txn = head.first;
         // A hybrid logical clock: physical milliseconds, then a counter, never backwards.
-        let physical = i64::try_from(milliseconds(self.now)).unwrap_or(i64::MAX >> 16) << 16;
+        let physical = i64::try_from(milliseconds(now)).unwrap_or(i64::MAX >> 16) << 16;
         let clock = physical.max(head.clock + 1);
         let link = Link {
             number,
             txn,
-            actor: self.actor.user.map(TenantKey::get),
+            actor: actor.user.map(TenantKey::get),
             admin: None,
-            device: writer.device,
+            device,
             clock,
-            time: self.now.as_microsecond(),
+            time: now.as_microsecond(),
             action: event.action,
             entity: event.entity.map(|(name, _)| name),
             record: event.record,
@@ -244,12 +308,13 @@ impl Unit {
 
 impl Drop for Unit {
     fn drop(&mut self) {
-        let Some(writer) = self.writer.take() else { return };
-        if !writer.connection.is_autocommit() {
-            // If even this fails, the next BEGIN on the connection reports it.
-            let _ = writer.connection.execute_batch("ROLLBACK");
+        if self.writer.as_ref().is_some_and(|writer| !writer.connection.is_autocommit()) {
+            self.roll_back();
         }
-        self.committer.give_back(writer);
+        self.company.answer(|| Err(LOST));
+        if let Some(writer) = self.writer.take() {
+            self.committer.hand_over(writer);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -35,7 +36,7 @@ use crate::tenancy;
 /// ```
 pub struct Dynamic<'s, S> {
     core: &'s Core<'s>,
-    table: &'s Table,
+    table: &'s Arc<Table>,
     scope: PhantomData<fn() -> S>,
 }
 
@@ -54,7 +55,7 @@ impl<S> fmt::Debug for Dynamic<'_, S> {
 
 #[allow(clippy::missing_errors_doc)] // the type's own documentation says where they stand
 impl<'s, S: tenancy::Scope> Dynamic<'s, S> {
-    pub(super) fn new(core: &'s Core<'s>, table: &'s Table) -> Self {
+    pub(super) fn new(core: &'s Core<'s>, table: &'s Arc<Table>) -> Self {
         Self { core, table, scope: PhantomData }
     }
 
@@ -76,7 +77,8 @@ impl<'s, S: tenancy::Scope> Dynamic<'s, S> {
 
     fn insert_created(&self, fields: Fields, created: Option<Timestamp>) -> Result<Id<Fields>> {
         let values = fields.into_values(&self.table.definition)?;
-        self.core.write(|changes| changes.insert(self.table, values, created)).map(Id::from_uuid)
+        let table = Arc::clone(self.table);
+        self.core.write(move |changes| changes.insert(&table, values, created)).map(Id::from_uuid)
     }
 
     /// Inserts records in one transaction; their ids, in order. All or none.
@@ -85,10 +87,9 @@ impl<'s, S: tenancy::Scope> Dynamic<'s, S> {
             .into_iter()
             .map(|fields| fields.into_values(&self.table.definition))
             .collect::<Result<Vec<_>>>()?;
-        self.core.write(|changes| {
-            rows.into_iter()
-                .map(|values| changes.insert(self.table, values, None).map(Id::from_uuid))
-                .collect()
+        let table = Arc::clone(self.table);
+        self.core.write(move |changes| {
+            rows.into_iter().map(|values| changes.insert(&table, values, None).map(Id::from_uuid)).collect()
         })
     }
 
@@ -122,13 +123,14 @@ impl<'s, S: tenancy::Scope> Dynamic<'s, S> {
     /// Updates the record of this id, or inserts it under the id, which must be a UUIDv7.
     pub fn upsert(&self, id: Id<Fields>, fields: Fields) -> Result<Upserted<Fields>> {
         let values = fields.into_values(&self.table.definition)?;
-        self.core.write(|changes| changes.upsert(self.table, id.uuid(), values)).map(Upserted::new)
+        let table = Arc::clone(self.table);
+        self.core.write(move |changes| changes.upsert(&table, id.uuid(), values)).map(Upserted::new)
     }
 
     /// Updates the record with the same values in columns declared unique, or inserts one.
     pub fn upsert_on(&self, columns: &[&str], fields: Fields) -> Result<Upserted<Fields>> {
         let values = fields.into_values(&self.table.definition)?;
-        self.core.write(|changes| changes.upsert_on(self.table, columns, values)).map(Upserted::new)
+        verbs::upsert_on(self.core, self.table, columns, values)
     }
 
     /// Deletes a record.

@@ -297,9 +297,13 @@ impl<'x> Core<'x> {
         }
     }
 
+    fn actor(&self) -> Actor {
+        Actor { user: self.scope.user_key() }
+    }
+
     fn begin(&self) -> Result<Unit> {
         self.check()?;
-        let unit = self.store.begin(Actor { user: self.scope.user_key() })?;
+        let unit = self.store.begin(self.scope.lane(), self.actor())?;
         // Again, now that nobody else writes: a revocation comes before or after, not during.
         self.check()?;
         Ok(unit)
@@ -318,19 +322,32 @@ impl<'x> Core<'x> {
         }
     }
 
-    /// Runs a write: in a transaction of its own, or as one step of the open one.
-    pub(crate) fn write<R>(&self, write: impl FnOnce(&mut Changes<'_>) -> Result<R>) -> Result<R> {
-        let run =
-            |unit: &mut Unit| write(&mut Changes { unit, catalog: self.store.catalog(), scope: &self.scope });
+    /// Runs a write: in a transaction of its own, or as one step of the open one. It owns what it
+    /// needs, since another caller that commits at the same moment may run it.
+    pub(crate) fn write<R: Send + 'static>(
+        &self,
+        write: impl FnOnce(&mut Changes<'_>) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
         match self.executor {
             Executor::Store => {
-                let mut unit = self.begin()?;
-                let result = run(&mut unit)?;
-                unit.commit()?;
+                self.check()?;
+                let session: Core<'static> = Core {
+                    store: Arc::clone(&self.store),
+                    scope: Arc::clone(&self.scope),
+                    grants: Arc::clone(&self.grants),
+                    executor: Executor::Store,
+                };
+                let result = self.store.run(self.scope.lane(), self.actor(), move |unit| {
+                    // Again, now that nobody else writes: a revocation comes before or after.
+                    session.check()?;
+                    write(&mut Changes { unit, catalog: session.store.catalog(), scope: &session.scope })
+                })?;
                 self.store.flush_if_due();
                 Ok(result)
             }
-            Executor::Unit(unit) => borrow(unit)?.nested(run),
+            Executor::Unit(unit) => borrow(unit)?.nested(|unit| {
+                write(&mut Changes { unit, catalog: self.store.catalog(), scope: &self.scope })
+            }),
         }
     }
 

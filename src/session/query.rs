@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use sha2::Digest;
 use uuid::Uuid;
@@ -37,7 +38,7 @@ use crate::tenancy::{self, ReadIn, WrittenIn};
 pub struct Query<'s, S, M> {
     core: &'s Core<'s>,
     /// An entity that is not registered is reported by the verb that ends the query.
-    table: Result<&'s Table, String>,
+    table: Result<&'s Arc<Table>, String>,
     spec: Spec,
     after: Option<Cursor>,
     marker: PhantomData<fn() -> (S, M)>,
@@ -75,7 +76,7 @@ pub struct Page<M> {
 }
 
 impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
-    pub(super) fn new(core: &'s Core<'s>, table: Result<&'s Table>) -> Self {
+    pub(super) fn new(core: &'s Core<'s>, table: Result<&'s Arc<Table>>) -> Self {
         let table = table.map_err(|error| match error {
             Error::Schema { problem } => problem,
             other => other.to_string(),
@@ -83,7 +84,7 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
         Self { core, table, spec: Spec::default(), after: None, marker: PhantomData }
     }
 
-    fn table(&self) -> Result<&'s Table> {
+    fn table(&self) -> Result<&'s Arc<Table>> {
         self.table.clone().map_err(Error::schema)
     }
 
@@ -381,20 +382,20 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
     }
 
     /// Changes every matching record, in the query's order; how many there were.
-    fn change_each(&self, change: impl Fn() -> Option<Content>) -> Result<u64> {
+    fn change_each(&self, change: impl Fn() -> Option<Content> + Send + 'static) -> Result<u64> {
         if self.after.is_some() {
             return Err(Error::invalid("after", "a bulk change has no pages; use `limit`"));
         }
-        let table = self.table()?;
+        let (table, spec) = (Arc::clone(self.table()?), self.spec.clone());
         let reach = self.core.scope.writes(table.definition.tenancy())?;
-        self.core.write(|changes| {
-            let statement = statement::matching_ids(table, reach, &self.spec)?;
+        self.core.write(move |changes| {
+            let statement = statement::matching_ids(&table, reach, &spec)?;
             let ids = statement.all(changes.unit.connection()?, |row| Ok(Uuid::from_bytes(row.get(0)?)))?;
             let mut count = 0;
             for id in ids {
                 let outcome = match change() {
-                    Some(content) => changes.update(table, id, None, content).map(drop),
-                    None => changes.delete(table, id, None),
+                    Some(content) => changes.update(&table, id, None, content).map(drop),
+                    None => changes.delete(&table, id, None),
                 };
                 match outcome {
                     // It went with one before it.
@@ -426,7 +427,7 @@ impl<S: tenancy::Scope, E: Entity> Query<'_, S, E> {
         E::Tenancy: WrittenIn<S>,
     {
         let changes = patch.into_changes(&self.table()?.definition)?;
-        self.change_each(|| Some(Content::Columns(changes.clone())))
+        self.change_each(move || Some(Content::Columns(changes.clone())))
     }
 
     /// Deletes every matching record; how many there were. All or none.
@@ -478,7 +479,7 @@ impl<S: tenancy::Scope> Query<'_, S, Fields> {
     /// As [`Verbs::patch`](crate::Verbs::patch).
     pub fn patch(&self, fields: Fields) -> Result<u64> {
         let changes = fields.into_changes(&self.table()?.definition)?;
-        self.change_each(|| Some(Content::Columns(changes.clone())))
+        self.change_each(move || Some(Content::Columns(changes.clone())))
     }
 
     /// Deletes every matching record; how many there were.

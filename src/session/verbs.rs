@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Core, Dynamic, Query, decode};
-use crate::commit::{self, Content, Upsert};
+use crate::commit::{self, Content, Upsert, unique_set};
 use crate::entity::{Encoder, Entity, Id, Record, Target};
 use crate::error::{Error, Result};
 use crate::query::{Filter, Patch, Spec};
@@ -108,8 +109,8 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
         Ok(Dynamic::new(&self.core, table))
     }
 
-    fn table<E: Entity>(&self) -> Result<&Table> {
-        Ok(self.core.store.table_of::<E>()?)
+    fn table<E: Entity>(&self) -> Result<&Arc<Table>> {
+        self.core.store.table_of::<E>()
     }
 
     /// Inserts a record; its id.
@@ -140,7 +141,8 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     fn insert_created<E: Entity>(&self, value: &E, created: Option<Timestamp>) -> Result<Id<E>> {
         let table = self.table::<E>()?;
         let values = encode(table, value)?;
-        self.core.write(|changes| changes.insert(table, values, created)).map(Id::from_uuid)
+        let table = Arc::clone(table);
+        self.core.write(move |changes| changes.insert(&table, values, created)).map(Id::from_uuid)
     }
 
     /// Inserts records in one transaction; their ids, in order. All or none.
@@ -154,8 +156,9 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     {
         let table = self.table::<E>()?;
         let rows = values.into_iter().map(|value| encode(table, value)).collect::<Result<Vec<_>>>()?;
-        self.core.write(|changes| {
-            rows.into_iter().map(|values| changes.insert(table, values, None).map(Id::from_uuid)).collect()
+        let table = Arc::clone(table);
+        self.core.write(move |changes| {
+            rows.into_iter().map(|values| changes.insert(&table, values, None).map(Id::from_uuid)).collect()
         })
     }
 
@@ -237,7 +240,8 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     {
         let table = self.table::<E>()?;
         let values = encode(table, value)?;
-        self.core.write(|changes| changes.upsert(table, id.uuid(), values)).map(Upserted::new)
+        let table = Arc::clone(table);
+        self.core.write(move |changes| changes.upsert(&table, id.uuid(), values)).map(Upserted::new)
     }
 
     /// Updates the record with the same values in these columns, or inserts one. The columns are
@@ -264,7 +268,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     {
         let table = self.table::<E>()?;
         let values = encode(table, value)?;
-        self.core.write(|changes| changes.upsert_on(table, columns, values)).map(Upserted::new)
+        upsert_on(&self.core, table, columns, values)
     }
 
     /// Deletes a record, and what references with `on_delete` say of the records that refer to it.
@@ -400,16 +404,31 @@ pub(super) fn get_many<M: crate::Model>(
     Ok(found)
 }
 
-pub(super) fn change<M>(core: &Core<'_>, table: &Table, target: Target<M>, content: Content) -> Result<u64> {
-    let id = target.id.uuid();
-    core.write(|changes| changes.update(table, id, target.expected, content))
+pub(super) fn change<M>(
+    core: &Core<'_>,
+    table: &Arc<Table>,
+    target: Target<M>,
+    content: Content,
+) -> Result<u64> {
+    let (id, expected, entity) = (target.id.uuid(), target.expected, Arc::clone(table));
+    core.write(move |changes| changes.update(&entity, id, expected, content))
         .map_err(|error| note(core, table, id, error))
 }
 
-pub(super) fn delete<M>(core: &Core<'_>, table: &Table, target: Target<M>) -> Result<()> {
-    let id = target.id.uuid();
-    core.write(|changes| changes.delete(table, id, target.expected))
+pub(super) fn delete<M>(core: &Core<'_>, table: &Arc<Table>, target: Target<M>) -> Result<()> {
+    let (id, expected, entity) = (target.id.uuid(), target.expected, Arc::clone(table));
+    core.write(move |changes| changes.delete(&entity, id, expected))
         .map_err(|error| note(core, table, id, error))
+}
+
+pub(super) fn upsert_on<M>(
+    core: &Core<'_>,
+    table: &Arc<Table>,
+    columns: &[&str],
+    values: Vec<crate::Value>,
+) -> Result<Upserted<M>> {
+    let (table, columns) = (Arc::clone(table), unique_set(&table.definition, columns)?);
+    core.write(move |changes| changes.upsert_on(&table, &columns, values)).map(Upserted::new)
 }
 
 fn note(core: &Core<'_>, table: &Table, id: Uuid, error: Error) -> Error {

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::connection::Durability;
 use super::inner::{Inner, Parts};
 use super::{Store, connection, lock, open};
-use crate::commit::{Clock, Committer, Randomness, Writer};
+use crate::commit::{Checkpoints, Clock, Committer, Randomness, Writer};
 use crate::entity::{Definition, Entity};
 use crate::error::{Error, Result};
 
@@ -32,6 +33,7 @@ pub struct Builder {
     write_timeout: Duration,
     readers: u32,
     record_bytes_max: usize,
+    durability: Durability,
     read_only: bool,
     clock: Clock,
     randomness: Randomness,
@@ -55,6 +57,7 @@ impl Builder {
             write_timeout: Duration::from_secs(10),
             readers: 8,
             record_bytes_max: 256 * 1024,
+            durability: Durability::Full,
             read_only: false,
             clock: Arc::new(Timestamp::now),
             randomness: Arc::new(|bytes| {
@@ -99,6 +102,12 @@ impl Builder {
     /// The most bytes that the values of one record may have. 256 KiB by default.
     pub fn record_bytes_max(mut self, bytes: usize) -> Self {
         self.record_bytes_max = bytes;
+        self
+    }
+
+    /// What an answered write survives. [`Durability::Full`] by default.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
         self
     }
 
@@ -220,7 +229,7 @@ impl Builder {
             open::create(path, &self.clock, &self.randomness)?;
         }
         claim.inspect(open::inspect)?;
-        let mut connection = connection::writer(path)?;
+        let mut connection = connection::writer(path, self.durability)?;
         let opened = open::load(&mut connection, definitions)?;
         let writer = Writer::new(
             connection,
@@ -229,6 +238,8 @@ impl Builder {
             opened.device,
             self.record_bytes_max,
         );
-        Ok((claim, opened, Some(Arc::new(Committer::new(writer, self.write_timeout)))))
+        let checkpoints = Checkpoints::new(path, connection::checkpointer);
+        let committer = Committer::new(writer, self.write_timeout, checkpoints);
+        Ok((claim, opened, Some(Arc::new(committer))))
     }
 }

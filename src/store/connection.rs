@@ -11,10 +11,34 @@ use scheduled_thread_pool::ScheduledThreadPool;
 
 use crate::error::{Error, Result};
 
+/// What a write that was answered survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// A power loss, an operating system's crash and a kill of the process: every commit waits for
+    /// the disk. Callers that write at the same time share the wait.
+    #[default]
+    Full,
+    /// A kill of the process, and not a power loss or an operating system's crash: the last
+    /// commits before one can be lost, whole, newest first. The file is never damaged and never
+    /// holds half of a transaction.
+    Normal,
+}
+
+impl Durability {
+    fn synchronous(self) -> &'static str {
+        match self {
+            Durability::Full => "FULL",
+            Durability::Normal => "NORMAL",
+        }
+    }
+}
+
 /// How long SQLite waits for a lock of another process before it says that it is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first read waits while its connection is opened.
 const READ_WAIT_MIN: Duration = Duration::from_secs(1);
+/// What the file of the write-ahead log may keep.
+const LOG_BYTES: i64 = 64 << 20;
 /// Statements that a connection keeps prepared.
 const STATEMENTS: usize = 128;
 
@@ -45,16 +69,13 @@ fn harden(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The connection of the writer.
-pub(crate) fn writer(path: &Path) -> Result<Connection> {
+pub(crate) fn writer(path: &Path, durability: Durability) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, READ_WRITE)?;
     harden(&connection)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "cache_size", -65_536)?; // KiB
-    // Rows lie together by tenant, so writes of many tenants dirty many pages, and each again and
-    // again: a longer log moves them into the file less often. 4,000 pages are 16 MiB.
-    connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
-    // An answered write survives a power loss (https://sqlite.org/pragma.html#pragma_synchronous).
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    // https://sqlite.org/pragma.html#pragma_synchronous
+    connection.pragma_update(None, "synchronous", durability.synchronous())?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         return Err(Error::io(
@@ -64,6 +85,18 @@ pub(crate) fn writer(path: &Path) -> Result<Connection> {
             ),
         ));
     }
+    // A reader can keep the log from beginning anew; once it does, the file shrinks to this.
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    // Instead of SQLite's own checkpoints, which make the writer wait.
+    crate::commit::observe_log(&connection);
+    Ok(connection)
+}
+
+/// A connection that moves the write-ahead log into the file, beside the writer.
+pub(crate) fn checkpointer(path: &Path) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path, READ_WRITE)?;
+    harden(&connection)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(connection)
 }
 

@@ -120,18 +120,31 @@ impl Inner {
         Snapshot::begin(self.reader()?)
     }
 
-    /// Begins a transaction on the writer.
-    pub(crate) fn begin(&self, actor: Actor) -> Result<Unit> {
+    fn committer(&self) -> Result<&Arc<Committer>> {
         self.check_open()?;
-        match &self.committer {
-            Some(committer) => committer.begin(actor),
-            None => Err(Error::ReadOnly { reason: "the store is open only for reading".to_owned() }),
-        }
+        self.committer
+            .as_ref()
+            .ok_or_else(|| Error::ReadOnly { reason: "the store is open only for reading".to_owned() })
     }
 
-    /// Runs one transaction.
+    /// Waits for the writer and begins a transaction on this thread.
+    pub(crate) fn begin(&self, lane: TenantKey, actor: Actor) -> Result<Unit> {
+        self.committer()?.begin(lane, actor)
+    }
+
+    /// Runs one transaction, wherever the writer is.
+    pub(crate) fn run<R: Send + 'static>(
+        &self,
+        lane: TenantKey,
+        actor: Actor,
+        work: impl FnOnce(&mut Unit) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        self.committer()?.run(lane, actor, work)
+    }
+
+    /// Runs one transaction of the application itself.
     pub(crate) fn write<R>(&self, actor: Actor, write: impl FnOnce(&mut Unit) -> Result<R>) -> Result<R> {
-        let mut unit = self.begin(actor)?;
+        let mut unit = self.begin(TenantKey::REFERENCE, actor)?;
         let result = write(&mut unit)?;
         unit.commit()?;
         Ok(result)
@@ -139,10 +152,16 @@ impl Inner {
 
     /// Runs one transaction that ends sessions: those that reach the tenant which it returns.
     /// They end before anybody else can write, so no entry of theirs follows the one of their end.
-    pub(super) fn write_revoking(&self, write: impl FnOnce(&mut Unit) -> Result<TenantKey>) -> Result<()> {
-        let mut unit = self.begin(Actor::default())?;
-        let tenant = write(&mut unit)?;
-        unit.commit_then(|| self.grants.revoke(tenant))
+    pub(super) fn write_revoking(
+        self: &Arc<Self>,
+        write: impl FnOnce(&mut Unit) -> Result<TenantKey>,
+    ) -> Result<()> {
+        self.write(Actor::default(), |unit| {
+            let tenant = write(unit)?;
+            let store = Arc::clone(self);
+            unit.after_commit(move || store.grants.revoke(tenant));
+            Ok(())
+        })
     }
 
     /// Puts a refusal on record in the log of the user who was refused, and gives the error back.

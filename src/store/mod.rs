@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 pub(crate) use access::Grant;
 pub use builder::Builder;
+pub use connection::Durability;
 pub(crate) use connection::Snapshot;
 pub use directory::{Organizations, Users};
 pub(crate) use inner::Inner;

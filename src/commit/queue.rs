@@ -1,0 +1,414 @@
+//! Who writes next. Callers queue by tenant, round robin; whoever holds the writer leads: it runs
+//! the work of others that wait beside its own, commits once for all, answers them, and only then
+//! hands the writer on, so that they can be in the next batch.
+//!
+//! Work of a single verb is owned and runs on the leader's thread. A transaction's closure borrows
+//! from its caller, so its caller gets the writer itself, with nothing uncommitted in it: nobody
+//! who was answered late waits for somebody else's closure, and a closure that waits for another
+//! caller's commit finds it done.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use super::Writer;
+use super::checkpoint::Checkpoints;
+use super::unit::{Actor, Unit};
+use crate::error::{Error, Result};
+use crate::identity::TenantKey;
+
+/// Callers whose work one commit holds at most.
+const BATCH_MAX: usize = 256;
+/// Callers of one tenant in it, so that who comes in late does not wait for all of another's.
+const BATCH_SHARE: usize = 32;
+/// Nobody joins a transaction that is older.
+const BATCH_TIME: Duration = Duration::from_millis(5);
+/// How often a leader looks for company that does not come.
+const POLLS: usize = 3;
+/// How long closing waits for reads that are under way.
+const CLOSING_TIME: Duration = Duration::from_secs(1);
+
+/// One caller's work, to be run by whoever leads; whether it is to be kept.
+type Work = Box<dyn FnOnce(&mut Unit) -> bool + Send>;
+
+/// Where a caller finds the outcome of its work: a result, or a panic.
+type Answer<R> = Arc<Mutex<Option<thread::Result<Result<R>>>>>;
+
+/// Owns the writer and lends it to one leader at a time.
+pub(crate) struct Committer {
+    queue: Mutex<Queue>,
+    wait_max: Duration,
+    pub(super) checkpoints: Checkpoints,
+}
+
+struct Queue {
+    slot: Slot,
+    lanes: Lanes,
+    /// How many callers the last commit answered.
+    last_batch: usize,
+}
+
+/// Where the writer is.
+enum Slot {
+    Free(Box<Writer>),
+    Lent(ThreadId),
+    Closed,
+}
+
+/// Somebody who waits; without work, for the writer itself.
+struct Waiting {
+    ticket: Arc<Ticket>,
+    work: Option<Work>,
+}
+
+/// What a waiting caller is told.
+pub(super) struct Ticket {
+    thread: ThreadId,
+    told: Mutex<Told>,
+    changed: Condvar,
+}
+
+enum Told {
+    Nothing,
+    /// To lead, beginning with its own work.
+    Lead(Box<Writer>, Option<Work>),
+    /// Its work was run, and committed or lost.
+    Done(Result<()>),
+}
+
+/// The queue: for each tenant those who wait, and whose turn it is.
+#[derive(Default)]
+struct Lanes {
+    turns: VecDeque<TenantKey>,
+    waiting: HashMap<TenantKey, VecDeque<Waiting>>,
+}
+
+impl Lanes {
+    fn push(&mut self, lane: TenantKey, waiting: Waiting) {
+        let queue = self.waiting.entry(lane).or_default();
+        if queue.is_empty() {
+            self.turns.push_back(lane);
+        }
+        queue.push_back(waiting);
+    }
+
+    /// The first of the tenant whose turn it is.
+    fn next(&mut self) -> Option<Waiting> {
+        self.next_where(|_, _| true).map(|(_, waiting)| waiting)
+    }
+
+    /// The first of the first tenant in turn whose first one is wanted. Others keep their turn.
+    fn next_where(
+        &mut self,
+        mut wanted: impl FnMut(TenantKey, &Waiting) -> bool,
+    ) -> Option<(TenantKey, Waiting)> {
+        let position = self.turns.iter().position(|lane| {
+            self.waiting.get(lane).and_then(VecDeque::front).is_some_and(|first| wanted(*lane, first))
+        })?;
+        let lane = self.turns.remove(position)?;
+        let queue = self.waiting.get_mut(&lane)?;
+        let waiting = queue.pop_front()?;
+        if queue.is_empty() {
+            self.waiting.remove(&lane);
+        } else {
+            self.turns.push_back(lane);
+        }
+        Some((lane, waiting))
+    }
+
+    /// Takes one out who waits no longer; false if they are not there.
+    fn remove(&mut self, lane: TenantKey, ticket: &Arc<Ticket>) -> bool {
+        let Some(queue) = self.waiting.get_mut(&lane) else { return false };
+        let Some(position) = queue.iter().position(|waiting| Arc::ptr_eq(&waiting.ticket, ticket)) else {
+            return false;
+        };
+        queue.remove(position);
+        if queue.is_empty() {
+            self.waiting.remove(&lane);
+            self.turns.retain(|other| *other != lane);
+        }
+        true
+    }
+}
+
+impl Ticket {
+    fn tell(&self, told: Told) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
+        self.changed.notify_one();
+    }
+
+    /// Waits until something is told, or until a time.
+    fn wait(&self, until: Option<Instant>) -> Told {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match std::mem::replace(&mut *told, Told::Nothing) {
+                Told::Nothing => {}
+                news => return news,
+            }
+            told = match until.map(|until| until.checked_duration_since(Instant::now())) {
+                None => self.changed.wait(told).unwrap_or_else(PoisonError::into_inner),
+                Some(Some(left)) => {
+                    self.changed.wait_timeout(told, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                Some(None) => return Told::Nothing,
+            };
+        }
+    }
+}
+
+impl Committer {
+    pub(crate) fn new(writer: Writer, wait_max: Duration, checkpoints: Checkpoints) -> Self {
+        let queue = Queue { slot: Slot::Free(Box::new(writer)), lanes: Lanes::default(), last_batch: 1 };
+        Self { queue: Mutex::new(queue), wait_max, checkpoints }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing that can panic runs under the lock.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs work in a transaction of its own, as far as it can tell: at once if nobody writes, and
+    /// else in a batch with others, whose failures do not touch it.
+    pub(crate) fn run<R: Send + 'static>(
+        self: &Arc<Self>,
+        lane: TenantKey,
+        actor: Actor,
+        work: impl FnOnce(&mut Unit) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        // In a statement of its own, so that the lock goes before the work begins.
+        let free = self.lock().take_free()?;
+        if let Some(writer) = free {
+            let mut unit = Unit::begin(Arc::clone(self), writer)?;
+            unit.enter(actor)?;
+            let result = work(&mut unit)?;
+            unit.commit()?;
+            return Ok(result);
+        }
+        let answer = Answer::default();
+        let work = pack(actor, work, Arc::clone(&answer));
+        match self.wait(lane, Some(work))? {
+            None => {}
+            Some((writer, None)) => self.hand_over(writer),
+            Some((writer, Some(work))) => {
+                let mut unit = Unit::begin(Arc::clone(self), writer)?;
+                if work(&mut unit) {
+                    unit.commit()?;
+                }
+            }
+        }
+        let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match answer {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => resume_unwind(panic),
+            None => Err(LOST),
+        }
+    }
+
+    /// Waits for the writer and begins a transaction on the caller's own thread.
+    pub(crate) fn begin(self: &Arc<Self>, lane: TenantKey, actor: Actor) -> Result<Unit> {
+        let mut unit = Unit::begin(Arc::clone(self), self.take(lane)?)?;
+        unit.enter(actor)?;
+        Ok(unit)
+    }
+
+    fn take(&self, lane: TenantKey) -> Result<Box<Writer>> {
+        let free = self.lock().take_free()?;
+        match free {
+            Some(writer) => Ok(writer),
+            None => match self.wait(lane, None)? {
+                Some((writer, _)) => Ok(writer),
+                None => Err(LOST),
+            },
+        }
+    }
+
+    /// Queues. The writer, with the work that was not run yet; or none once it was run.
+    fn wait(&self, lane: TenantKey, work: Option<Work>) -> Result<Option<(Box<Writer>, Option<Work>)>> {
+        let ticket = Arc::new(Ticket {
+            thread: thread::current().id(),
+            told: Mutex::new(Told::Nothing),
+            changed: Condvar::new(),
+        });
+        {
+            let mut queue = self.lock();
+            if let Some(writer) = queue.take_free()? {
+                return Ok(Some((writer, work)));
+            }
+            queue.lanes.push(lane, Waiting { ticket: Arc::clone(&ticket), work });
+        }
+        let mut told = ticket.wait(Some(Instant::now() + self.wait_max));
+        if let Told::Nothing = told {
+            if self.lock().lanes.remove(lane, &ticket) {
+                return Err(Error::Busy { reason: "other transactions took too long; try again" });
+            }
+            // A leader has taken the work by now, and will say how it ended.
+            told = ticket.wait(None);
+        }
+        match told {
+            Told::Lead(writer, work) => Ok(Some((writer, work))),
+            Told::Done(outcome) => outcome.map(|()| None),
+            Told::Nothing => Err(LOST),
+        }
+    }
+
+    /// Work that may join a transaction in which each tenant has so many callers already.
+    pub(super) fn next_work(
+        &self,
+        shares: &HashMap<TenantKey, usize>,
+    ) -> Option<(TenantKey, Arc<Ticket>, Work)> {
+        let mut queue = self.lock();
+        let (lane, waiting) = queue.lanes.next_where(|lane, first| {
+            first.work.is_some() && shares.get(&lane).is_none_or(|count| *count < BATCH_SHARE)
+        })?;
+        waiting.work.map(|work| (lane, waiting.ticket, work))
+    }
+
+    pub(super) fn last_batch(&self) -> usize {
+        self.lock().last_batch
+    }
+
+    /// Notes how many callers a commit answered.
+    pub(super) fn note_batch(&self, callers: usize) {
+        self.lock().last_batch = callers;
+    }
+
+    /// Gives the writer, with no transaction open, to whoever's turn it is.
+    pub(super) fn hand_over(&self, writer: Box<Writer>) {
+        let mut queue = self.lock();
+        match queue.lanes.next() {
+            Some(waiting) => {
+                queue.slot = Slot::Lent(waiting.ticket.thread);
+                waiting.ticket.tell(Told::Lead(writer, waiting.work));
+            }
+            None => queue.slot = Slot::Free(writer),
+        }
+    }
+
+    /// Whether a writer would have to wait; for work that can wait itself.
+    pub(crate) fn is_busy(&self) -> bool {
+        !matches!(self.lock().slot, Slot::Free(_))
+    }
+
+    /// Moves the log into the database file and closes the connection. No write begins afterwards.
+    pub(crate) fn close(&self) -> Result<()> {
+        let writer = match self.take(TenantKey::REFERENCE) {
+            Ok(writer) => writer,
+            Err(Error::Closed) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        {
+            let mut queue = self.lock();
+            queue.slot = Slot::Closed;
+            while let Some(waiting) = queue.lanes.next() {
+                waiting.ticket.tell(Told::Done(Err(Error::Closed)));
+            }
+        }
+        self.checkpoints.stop();
+        // https://sqlite.org/pragma.html#pragma_wal_checkpoint: a reader can keep it from
+        // finishing, and then the next opening does the rest. An iterator would not end by waiting.
+        writer.connection.busy_timeout(CLOSING_TIME)?;
+        writer.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        writer.connection.close().map_err(|(_, error)| error)?;
+        Ok(())
+    }
+}
+
+impl Queue {
+    /// The writer, if nobody holds it. An error if it can't be waited for.
+    fn take_free(&mut self) -> Result<Option<Box<Writer>>> {
+        let this = thread::current().id();
+        match std::mem::replace(&mut self.slot, Slot::Lent(this)) {
+            Slot::Free(writer) => Ok(Some(writer)),
+            Slot::Closed => {
+                self.slot = Slot::Closed;
+                Err(Error::Closed)
+            }
+            Slot::Lent(holder) => {
+                self.slot = Slot::Lent(holder);
+                if holder == this {
+                    return Err(Error::Busy {
+                        reason: "a transaction is open on this thread; write through its handle",
+                    });
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// What callers are told whose work was undone because the transaction that they shared ended.
+pub(super) const LOST: Error = Error::Busy {
+    reason: "the transaction was rolled back with others after a failure; nothing of this call was kept: repeat it",
+};
+
+/// Work that keeps its outcome for its caller, also when it panics.
+fn pack<R: Send + 'static>(
+    actor: Actor,
+    work: impl FnOnce(&mut Unit) -> Result<R> + Send + 'static,
+    answer: Answer<R>,
+) -> Work {
+    Box::new(move |unit| {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            unit.enter(actor)?;
+            work(unit)
+        }));
+        let keep = matches!(outcome, Ok(Ok(_)));
+        *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        keep
+    })
+}
+
+/// The callers that share a transaction beside its leader.
+#[derive(Default)]
+pub(super) struct Company {
+    tickets: Vec<Arc<Ticket>>,
+    shares: HashMap<TenantKey, usize>,
+}
+
+impl Company {
+    pub(super) fn len(&self) -> usize {
+        self.tickets.len()
+    }
+
+    /// Tells everyone how the transaction ended.
+    pub(super) fn answer(&mut self, outcome: impl Fn() -> Result<()>) {
+        for ticket in self.tickets.drain(..) {
+            ticket.tell(Told::Done(outcome()));
+        }
+    }
+}
+
+/// Runs the work of others that wait, in the leader's transaction.
+pub(super) fn gather(committer: &Committer, unit: &mut Unit) {
+    let wanted = committer.last_batch().saturating_sub(1);
+    let began = Instant::now();
+    let mut polls = 0;
+    while unit.takes_more() && unit.company.len() + 1 < BATCH_MAX && began.elapsed() < BATCH_TIME {
+        match committer.next_work(&unit.company.shares) {
+            Some((lane, ticket, work)) => {
+                polls = 0;
+                if unit.guest(work) {
+                    *unit.company.shares.entry(lane).or_insert(0) += 1;
+                    unit.company.tickets.push(ticket);
+                } else {
+                    // Nothing of it is left to commit; its own error is its answer.
+                    ticket.tell(Told::Done(Ok(())));
+                }
+            }
+            // Those whom the last commit answered are likely to be back in a moment.
+            None if polls < POLLS && unit.company.len() < wanted => {
+                polls += 1;
+                thread::yield_now();
+            }
+            None => break,
+        }
+    }
+}
+
+impl std::fmt::Debug for Committer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Committer").finish_non_exhaustive()
+    }
+}
