@@ -289,9 +289,3 @@ fn without_text(error: &rusqlite::Error) -> Cause {
         _ => "SQLite failed outside a statement".into(),
     }
 }
-
-impl From<r2d2::Error> for Error {
-    fn from(_: r2d2::Error) -> Self {
-        Error::Busy { reason: "every read connection is in use; try again" }
-    }
-}

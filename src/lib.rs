@@ -10,6 +10,7 @@ mod commit;
 mod entity;
 mod error;
 mod identity;
+mod lanes;
 mod query;
 mod schema;
 mod scope;
@@ -35,7 +36,7 @@ pub use session::{
     Audit, AuditPage, Dynamic, Joined, JoinedPage, OrganizationSession, Page, Pair, Query, Records,
     ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,
 };
-pub use store::{Builder, Durability, Organizations, Store, Users};
+pub use store::{Builder, Durability, Organizations, PoolClass, Store, Users};
 
 /// What the derives call. Not for anybody else.
 #[doc(hidden)]

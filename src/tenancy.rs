@@ -133,6 +133,15 @@ markers! {
 impl Scope for User {}
 impl Scope for Organization {}
 impl Scope for Reference {}
+impl<S: Scope> Scope for View<S> {}
+
+/// What a session of the scope `S` reads, and nothing that it writes: the scope of
+/// [`Session::read`](crate::Session::read).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View<S>(std::marker::PhantomData<fn() -> S>);
+
+impl<S> sealed::Sealed for View<S> {}
+impl<S, T: ReadIn<S>> ReadIn<View<S>> for T {}
 
 impl ReadIn<User> for User {}
 impl ReadIn<User> for Reference {}

@@ -7,7 +7,7 @@
 //! who was answered late waits for somebody else's closure, and a closure that waits for another
 //! caller's commit finds it done.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
@@ -18,6 +18,7 @@ use super::checkpoint::Checkpoints;
 use super::unit::{Actor, Unit};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
+use crate::lanes::Lanes;
 
 /// Callers whose work one commit holds at most.
 const BATCH_MAX: usize = 256;
@@ -45,7 +46,7 @@ pub(crate) struct Committer {
 
 struct Queue {
     slot: Slot,
-    lanes: Lanes,
+    lanes: Lanes<Waiting>,
     /// How many callers the last commit answered.
     last_batch: usize,
 }
@@ -76,61 +77,6 @@ enum Told {
     Lead(Box<Writer>, Option<Work>),
     /// Its work was run, and committed or lost.
     Done(Result<()>),
-}
-
-/// The queue: for each tenant those who wait, and whose turn it is.
-#[derive(Default)]
-struct Lanes {
-    turns: VecDeque<TenantKey>,
-    waiting: HashMap<TenantKey, VecDeque<Waiting>>,
-}
-
-impl Lanes {
-    fn push(&mut self, lane: TenantKey, waiting: Waiting) {
-        let queue = self.waiting.entry(lane).or_default();
-        if queue.is_empty() {
-            self.turns.push_back(lane);
-        }
-        queue.push_back(waiting);
-    }
-
-    /// The first of the tenant whose turn it is.
-    fn next(&mut self) -> Option<Waiting> {
-        self.next_where(|_, _| true).map(|(_, waiting)| waiting)
-    }
-
-    /// The first of the first tenant in turn whose first one is wanted. Others keep their turn.
-    fn next_where(
-        &mut self,
-        mut wanted: impl FnMut(TenantKey, &Waiting) -> bool,
-    ) -> Option<(TenantKey, Waiting)> {
-        let position = self.turns.iter().position(|lane| {
-            self.waiting.get(lane).and_then(VecDeque::front).is_some_and(|first| wanted(*lane, first))
-        })?;
-        let lane = self.turns.remove(position)?;
-        let queue = self.waiting.get_mut(&lane)?;
-        let waiting = queue.pop_front()?;
-        if queue.is_empty() {
-            self.waiting.remove(&lane);
-        } else {
-            self.turns.push_back(lane);
-        }
-        Some((lane, waiting))
-    }
-
-    /// Takes one out who waits no longer; false if they are not there.
-    fn remove(&mut self, lane: TenantKey, ticket: &Arc<Ticket>) -> bool {
-        let Some(queue) = self.waiting.get_mut(&lane) else { return false };
-        let Some(position) = queue.iter().position(|waiting| Arc::ptr_eq(&waiting.ticket, ticket)) else {
-            return false;
-        };
-        queue.remove(position);
-        if queue.is_empty() {
-            self.waiting.remove(&lane);
-            self.turns.retain(|other| *other != lane);
-        }
-        true
-    }
 }
 
 impl Ticket {
@@ -240,7 +186,7 @@ impl Committer {
         }
         let mut told = ticket.wait(Some(Instant::now() + self.wait_max));
         if let Told::Nothing = told {
-            if self.lock().lanes.remove(lane, &ticket) {
+            if self.lock().lanes.remove(lane, |waiting| Arc::ptr_eq(&waiting.ticket, &ticket)).is_some() {
                 return Err(Error::Busy { reason: "other transactions took too long; try again" });
             }
             // A leader has taken the work by now, and will say how it ended.

@@ -87,15 +87,7 @@ impl<S: tenancy::Scope> Session<S> {
     pub fn transaction<R>(&self, run: impl FnOnce(&Transaction<'_, S>) -> Result<R>) -> Result<R> {
         let core = self.core();
         let unit = Mutex::new(core.begin()?);
-        let outcome = {
-            let core = Core {
-                store: Arc::clone(&core.store),
-                scope: Arc::clone(&core.scope),
-                grants: Arc::clone(&core.grants),
-                executor: Executor::Unit(&unit),
-            };
-            run(&Transaction::new(Verbs::new(core)))
-        };
+        let outcome = { run(&Transaction::new(Verbs::new(core.within(Executor::Unit(&unit))))) };
         let unit = unit.into_inner().unwrap_or_else(PoisonError::into_inner);
         let result = match outcome {
             Ok(result) => unit.commit().map(|()| result),
@@ -110,6 +102,40 @@ impl<S: tenancy::Scope> Session<S> {
 }
 
 impl<S: tenancy::Scope> Session<S> {
+    /// Reads several things of one moment: whatever others commit meanwhile, the closure does not
+    /// see it. It is also the quickest way to make many small reads. Writing through it does not
+    /// compile.
+    ///
+    /// # Errors
+    ///
+    /// What the closure returns, and what every read can meet.
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Store, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// # let session = store.session(&store.users().create(&UserId::new("ada")?)?)?;
+    /// # session.insert(&Task { title: "Dig".into() })?;
+    /// let (count, tasks) = session.read(|view| Ok((view.count::<Task>()?, view.list::<Task>()?)))?;
+    /// assert_eq!(count, tasks.len() as u64);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// ```compile_fail,E0277
+    /// # use tenantry::{Entity, TenantSession};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// fn write(session: &TenantSession) -> tenantry::Result<tenantry::Id<Task>> {
+    ///     session.read(|view| view.insert(&Task { title: "Dig".into() }))
+    /// }
+    /// ```
+    pub fn read<R>(&self, read: impl FnOnce(&Verbs<'_, tenancy::View<S>>) -> Result<R>) -> Result<R> {
+        let core = self.core();
+        let Source::Snapshot(snapshot) = core.source()? else { return Err(NESTED) };
+        let snapshot = Mutex::new(snapshot);
+        read(&Verbs::new(core.within(Executor::View(&snapshot))))
+    }
+
     /// The log of what this session is for: the user's, the organization's, or that of the
     /// reference entities.
     pub fn audit(&self) -> Audit<'_> {
@@ -233,6 +259,8 @@ pub(crate) struct Core<'x> {
 enum Executor<'x> {
     /// Each verb by itself: reads on a pooled connection, writes in a transaction of their own.
     Store,
+    /// Reads only, of one state of the store.
+    View(&'x Mutex<Snapshot>),
     /// In an open transaction.
     Unit(&'x Mutex<Unit>),
 }
@@ -240,24 +268,35 @@ enum Executor<'x> {
 /// A connection for several reads in a row.
 pub(crate) enum Source<'x> {
     Snapshot(Snapshot),
+    View(&'x Mutex<Snapshot>),
     Unit(&'x Mutex<Unit>),
 }
 
 const NESTED: Error =
-    Error::Busy { reason: "the transaction is in use by the call that this one was made from" };
+    Error::Busy { reason: "the transaction or read scope is in use by the call that this one was made from" };
 
-/// The open transaction. Never waits: whoever holds it is further up this very call, or on another
-/// thread that was handed the transaction. A mutex rather than a cell, so that sessions, which
+/// The open transaction or read scope. Never waits: whoever holds it is further up this very call,
+/// or on another thread that was handed it. A mutex rather than a cell, so that sessions, which
 /// never hold one, are `Send + Sync`.
-fn borrow(unit: &Mutex<Unit>) -> Result<MutexGuard<'_, Unit>> {
-    match unit.try_lock() {
-        Ok(unit) => Ok(unit),
+fn borrow<T>(open: &Mutex<T>) -> Result<MutexGuard<'_, T>> {
+    match open.try_lock() {
+        Ok(open) => Ok(open),
         Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
         Err(TryLockError::WouldBlock) => Err(NESTED),
     }
 }
 
 impl<'x> Core<'x> {
+    /// The same session, whose statements run elsewhere.
+    fn within<'y>(&self, executor: Executor<'y>) -> Core<'y> {
+        Core {
+            store: Arc::clone(&self.store),
+            scope: Arc::clone(&self.scope),
+            grants: Arc::clone(&self.grants),
+            executor,
+        }
+    }
+
     fn user(&self) -> &UserId {
         match self.scope.user() {
             Some(user) => user,
@@ -314,9 +353,14 @@ impl<'x> Core<'x> {
         match self.executor {
             Executor::Store => {
                 self.check()?;
-                let connection = self.store.reader()?;
-                self.check_in(&connection)?;
-                read(&connection)
+                let reader = self.store.reader(self.scope.lane())?;
+                let connection = reader.connection()?;
+                self.check_in(connection)?;
+                read(connection)
+            }
+            Executor::View(view) => {
+                self.check()?;
+                read(borrow(view)?.connection()?)
             }
             Executor::Unit(unit) => read(borrow(unit)?.connection()?),
         }
@@ -331,12 +375,7 @@ impl<'x> Core<'x> {
         match self.executor {
             Executor::Store => {
                 self.check()?;
-                let session: Core<'static> = Core {
-                    store: Arc::clone(&self.store),
-                    scope: Arc::clone(&self.scope),
-                    grants: Arc::clone(&self.grants),
-                    executor: Executor::Store,
-                };
+                let session = self.within(Executor::Store);
                 let result = self.store.run(self.scope.lane(), self.actor(), move |unit| {
                     // Again, now that nobody else writes: a revocation comes before or after.
                     session.check()?;
@@ -345,6 +384,9 @@ impl<'x> Core<'x> {
                 self.store.flush_if_due();
                 Ok(result)
             }
+            Executor::View(_) => Err(Error::AccessDenied {
+                reason: "a read scope only reads; write through the session or in a transaction".to_owned(),
+            }),
             Executor::Unit(unit) => borrow(unit)?.nested(|unit| {
                 write(&mut Changes { unit, catalog: self.store.catalog(), scope: &self.scope })
             }),
@@ -356,9 +398,13 @@ impl<'x> Core<'x> {
         match self.executor {
             Executor::Store => {
                 self.check()?;
-                let snapshot = self.store.snapshot()?;
-                self.check_in(&snapshot)?;
+                let snapshot = self.store.snapshot(self.scope.lane())?;
+                self.check_in(snapshot.connection()?)?;
                 Ok(Source::Snapshot(snapshot))
+            }
+            Executor::View(view) => {
+                self.check()?;
+                Ok(Source::View(view))
             }
             Executor::Unit(unit) => Ok(Source::Unit(unit)),
         }
@@ -367,7 +413,9 @@ impl<'x> Core<'x> {
     /// How many rows a tenant has, from the head that every change keeps.
     fn count(&self, tenant: crate::identity::TenantKey, entity: i64) -> Result<u64> {
         match self.executor {
-            Executor::Store => self.read(|connection| commit::count(connection, tenant, entity)),
+            Executor::Store | Executor::View(_) => {
+                self.read(|connection| commit::count(connection, tenant, entity))
+            }
             Executor::Unit(unit) => commit::unsigned_count(Some(borrow(unit)?.rows(tenant, entity)?.count)),
         }
     }
@@ -376,7 +424,7 @@ impl<'x> Core<'x> {
     pub(crate) fn missed(&self, table: &Table, id: Uuid) -> Error {
         if let Ok(reach) = self.scope.reads(table.definition.tenancy()) {
             self.store.note_miss(reach.tenant, table.entity(), id);
-            if matches!(self.executor, Executor::Store) {
+            if !matches!(self.executor, Executor::Unit(_)) {
                 self.store.flush_if_due();
             }
         }
@@ -387,7 +435,8 @@ impl<'x> Core<'x> {
 impl Source<'_> {
     pub(crate) fn read<R>(&self, read: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
         match self {
-            Source::Snapshot(snapshot) => read(snapshot),
+            Source::Snapshot(snapshot) => read(snapshot.connection()?),
+            Source::View(view) => read(borrow(view)?.connection()?),
             Source::Unit(unit) => read(borrow(unit)?.connection()?),
         }
     }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::connection::Durability;
 use super::inner::{Inner, Parts};
+use super::readers::Readers;
 use super::{Store, connection, lock, open};
 use crate::commit::{Checkpoints, Clock, Committer, Randomness, Writer};
 use crate::entity::{Definition, Entity};
@@ -93,7 +94,8 @@ impl Builder {
         self
     }
 
-    /// How many reads can run at once. 8 by default; at least 1 and at most 1,024.
+    /// How many reads can run at once; one user or organization has at most three quarters of
+    /// them, if there are three or more. 8 by default; at least 1 and at most 1,024.
     pub fn readers(mut self, connections: u32) -> Self {
         self.readers = connections.clamp(1, READERS_MAX);
         self
@@ -176,7 +178,7 @@ impl Builder {
             .iter()
             .map(|(id, name)| Ok((*id, Arc::clone(opened.catalog.get(name)?))))
             .collect::<Result<HashMap<_, _>>>()?;
-        let readers = connection::pool(&path, self.readers, self.write_timeout)?;
+        let readers = Readers::new(&path, self.readers, self.write_timeout);
         tracing::debug!(entities = opened.catalog.tables().len(), read_only = self.read_only, "store opened");
         Ok(Store {
             inner: Arc::new(Inner::new(Parts {

@@ -1,13 +1,10 @@
-//! SQLite connections: how they are opened, hardened and pooled.
+//! SQLite connections: how they are opened and hardened.
 
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use scheduled_thread_pool::ScheduledThreadPool;
 
 use crate::error::{Error, Result};
 
@@ -35,19 +32,10 @@ impl Durability {
 
 /// How long SQLite waits for a lock of another process before it says that it is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The first read waits while its connection is opened.
-const READ_WAIT_MIN: Duration = Duration::from_secs(1);
 /// What the file of the write-ahead log may keep.
 const LOG_BYTES: i64 = 64 << 20;
 /// Statements that a connection keeps prepared.
 const STATEMENTS: usize = 128;
-
-/// One thread for the upkeep of all pools of the process.
-static SCHEDULER: LazyLock<Arc<ScheduledThreadPool>> =
-    LazyLock::new(|| Arc::new(ScheduledThreadPool::new(1)));
-
-pub(crate) type Pool = r2d2::Pool<SqliteConnectionManager>;
-pub(crate) type Pooled = r2d2::PooledConnection<SqliteConnectionManager>;
 
 /// Neither URI names, which could turn locking off, nor a file made by opening it.
 const READ_WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
@@ -110,56 +98,11 @@ pub(crate) fn creator(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-fn harden_reader(connection: &mut Connection) -> rusqlite::Result<()> {
-    harden(connection)?;
-    connection.pragma_update(None, "cache_size", -8_192)?; // KiB
-    connection.pragma_update(None, "query_only", true)
-}
-
-/// A read-only connection outside a pool.
+/// A read-only connection.
 pub(crate) fn reader(path: &Path) -> Result<Connection> {
-    let mut connection = Connection::open_with_flags(path, READ_ONLY)?;
-    harden_reader(&mut connection)?;
+    let connection = Connection::open_with_flags(path, READ_ONLY)?;
+    harden(&connection)?;
+    connection.pragma_update(None, "cache_size", -8_192)?; // KiB
+    connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
-}
-
-/// Read-only connections, without a statement to test each of them when it is handed out.
-pub(crate) fn pool(path: &Path, size: u32, timeout: Duration) -> Result<Pool> {
-    let manager = SqliteConnectionManager::file(path).with_flags(READ_ONLY).with_init(harden_reader);
-    let pool = r2d2::Pool::builder()
-        .max_size(size)
-        .min_idle(Some(0))
-        .max_lifetime(None)
-        .idle_timeout(None)
-        .test_on_check_out(false)
-        .connection_timeout(timeout.max(READ_WAIT_MIN))
-        .thread_pool(Arc::clone(&SCHEDULER))
-        .build(manager)?;
-    Ok(pool)
-}
-
-/// A pooled connection within a read transaction.
-pub(crate) struct Snapshot(Pooled);
-
-impl Snapshot {
-    pub(super) fn begin(connection: Pooled) -> Result<Self> {
-        connection.prepare_cached("BEGIN")?.execute([])?;
-        Ok(Self(connection))
-    }
-}
-
-impl std::ops::Deref for Snapshot {
-    type Target = Connection;
-    fn deref(&self) -> &Connection {
-        &self.0
-    }
-}
-
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        // The connection goes back to the pool, where the next one must not find an old state.
-        if let Err(error) = self.0.execute_batch("ROLLBACK") {
-            tracing::warn!(%error, "a read connection kept its snapshot");
-        }
-    }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Inner, absent_as_none};
+use super::{Inner, PoolClass, absent_as_none};
 use crate::audit::payload::PayloadWriter;
 use crate::commit::{Actor, Event, Unit};
 use crate::entity::Value;
@@ -143,6 +143,18 @@ impl<'s> Users<'s> {
         self.store.read(|connection| identities::users(connection, after, limit))
     }
 
+    /// Which connections the user's sessions read on, until the store is closed. It is how a user who
+    /// reads much can be kept from slowing others, or the other way round.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUser`].
+    pub fn set_pool(&self, id: &impl AsRef<UserId>, class: PoolClass) -> Result<()> {
+        let key = self.store.read(|connection| Ok(identities::find_user(connection, id.as_ref())?.key))?;
+        self.store.set_pool(key, class);
+        Ok(())
+    }
+
     /// The organizations that a user is a member of, and the role in each.
     ///
     /// # Errors
@@ -261,6 +273,18 @@ impl<'s> Organizations<'s> {
         } else {
             self.store.write(Actor::default(), change).map(drop)
         }
+    }
+
+    /// Which connections sessions in the organization read on, until the store is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownOrganization`].
+    pub fn set_pool(&self, id: &impl AsRef<OrganizationId>, class: PoolClass) -> Result<()> {
+        let id = id.as_ref();
+        let key = self.store.read(|connection| Ok(identities::find_organization(connection, id)?.key))?;
+        self.store.set_pool(key, class);
+        Ok(())
     }
 
     /// A page of organizations in the order of their ids: those after `after`, at most `limit`.

@@ -4,13 +4,13 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
 use super::access::Grants;
-use super::connection::{Pool, Pooled, Snapshot};
 use super::lock::Claim;
+use super::readers::{PoolClass, Reader, Readers, Snapshot};
 use crate::audit::misses::{self, Miss, Pending};
 use crate::commit::{Actor, Clock, Committer, Event, Unit};
 use crate::entity::Entity;
@@ -23,8 +23,7 @@ pub(crate) struct Inner {
     path: PathBuf,
     catalog: Catalog,
     types: HashMap<TypeId, Arc<Table>>,
-    /// None once the store is closed.
-    readers: RwLock<Option<Pool>>,
+    readers: Readers,
     /// None for a store that is open only for reading.
     committer: Option<Arc<Committer>>,
     pub(crate) grants: Grants,
@@ -41,7 +40,7 @@ pub(super) struct Parts {
     pub(super) path: PathBuf,
     pub(super) catalog: Catalog,
     pub(super) types: HashMap<TypeId, Arc<Table>>,
-    pub(super) readers: Pool,
+    pub(super) readers: Readers,
     pub(super) committer: Option<Arc<Committer>>,
     pub(super) clock: Clock,
     pub(super) claim: Claim,
@@ -63,7 +62,7 @@ impl Inner {
             path: parts.path,
             catalog: parts.catalog,
             types: parts.types,
-            readers: RwLock::new(Some(parts.readers)),
+            readers: parts.readers,
             committer: parts.committer,
             grants: Grants::default(),
             pending: Mutex::default(),
@@ -106,18 +105,23 @@ impl Inner {
     }
 
     /// A connection for reading.
-    pub(crate) fn reader(&self) -> Result<Pooled> {
-        let readers = self.readers.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(readers.as_ref().ok_or(Error::Closed)?.get()?)
+    pub(crate) fn reader(&self, lane: TenantKey) -> Result<Reader> {
+        self.readers.get(lane)
     }
 
+    /// Gives a tenant read connections of its own, or the shared ones.
+    pub(super) fn set_pool(&self, lane: TenantKey, class: PoolClass) {
+        self.readers.set_class(lane, class);
+    }
+
+    /// Reads as the application itself.
     pub(crate) fn read<R>(&self, read: impl FnOnce(&rusqlite::Connection) -> Result<R>) -> Result<R> {
-        read(&*self.reader()?)
+        read(self.reader(TenantKey::REFERENCE)?.connection()?)
     }
 
     /// A connection that sees one state of the store until it is dropped.
-    pub(crate) fn snapshot(&self) -> Result<Snapshot> {
-        Snapshot::begin(self.reader()?)
+    pub(crate) fn snapshot(&self, lane: TenantKey) -> Result<Snapshot> {
+        Snapshot::begin(self.reader(lane)?)
     }
 
     fn committer(&self) -> Result<&Arc<Committer>> {
@@ -246,10 +250,7 @@ impl Inner {
             return outcome; // A transaction is open: the store stays so too.
         }
         self.closed.store(true, Ordering::Release);
-        let readers = self.readers.write().unwrap_or_else(PoisonError::into_inner).take();
-        let in_use =
-            readers.is_some_and(|readers| readers.state().connections > readers.state().idle_connections);
-        if !in_use {
+        if self.readers.close() {
             // Otherwise the path stays claimed until the last iterator over it is gone.
             self.claim.lock().unwrap_or_else(PoisonError::into_inner).take();
         }

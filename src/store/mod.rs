@@ -7,6 +7,7 @@ mod directory;
 mod inner;
 mod lock;
 mod open;
+mod readers;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,15 +15,16 @@ use std::sync::Arc;
 pub(crate) use access::Grant;
 pub use builder::Builder;
 pub use connection::Durability;
-pub(crate) use connection::Snapshot;
 pub use directory::{Organizations, Users};
 pub(crate) use inner::Inner;
 use inner::Refusal;
+pub use readers::PoolClass;
+pub(crate) use readers::Snapshot;
 
 use crate::check::Report;
 use crate::entity::Definition;
 use crate::error::{Error, Result};
-use crate::identity::{OrganizationId, UserId};
+use crate::identity::{OrganizationId, TenantKey, UserId};
 use crate::schema::identities;
 use crate::scope::Scope;
 use crate::session::{OrganizationSession, ReferenceSession, TenantSession};
@@ -195,7 +197,7 @@ impl Store {
     /// Only failures to look; what is found is in the report.
     pub fn check(&self) -> Result<Report> {
         self.inner.flush();
-        crate::check::check(&*self.inner.snapshot()?, self.inner.catalog())
+        crate::check::check(self.inner.snapshot(TenantKey::REFERENCE)?.connection()?, self.inner.catalog())
     }
 
     /// Closes the store for all clones and sessions, whose next call answers
