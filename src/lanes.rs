@@ -23,6 +23,10 @@ impl<T> Lanes<T> {
         self.turns.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.values().map(VecDeque::len).sum()
+    }
+
     pub(crate) fn push(&mut self, lane: TenantKey, waiting: T) {
         let queue = self.waiting.entry(lane).or_default();
         if queue.is_empty() {

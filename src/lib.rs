@@ -11,6 +11,7 @@ mod entity;
 mod error;
 mod identity;
 mod lanes;
+mod monitor;
 mod query;
 mod schema;
 mod scope;
@@ -31,6 +32,10 @@ pub use entity::{
 };
 pub use error::{Error, Result};
 pub use identity::{Membership, Organization, OrganizationId, Role, User, UserId};
+pub use monitor::{
+    CommitStats, Monitoring, Operation, OperationStats, ReaderStats, SlowOperation, Stats, Summary,
+    TenantStats,
+};
 pub use query::{Cursor, DynamicColumn, Filter, Number, Order, Ordered, Patch, Text, column};
 pub use session::{
     Audit, AuditPage, Dynamic, Joined, JoinedPage, OrganizationSession, Page, Pair, Query, Records,

@@ -91,6 +91,15 @@ impl Scope {
         }
     }
 
+    /// Who it is for, in the application's own words.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Scope::User { user, .. } => user.to_string(),
+            Scope::Organization { user, organization, .. } => format!("{user} in {organization}"),
+            Scope::Reference => "the application".to_owned(),
+        }
+    }
+
     /// What cursors are bound to: names, never keys, which would tell of other tenants.
     pub(crate) fn fingerprint(&self) -> Sha256 {
         let mut hash = Sha256::new();

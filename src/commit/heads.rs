@@ -237,6 +237,23 @@ pub(crate) fn count(connection: &Connection, tenant: TenantKey, entity: i64) -> 
     unsigned_count(count)
 }
 
+/// Users, organizations and members; all rows; all bytes.
+pub(crate) fn totals(connection: &Connection) -> Result<(u64, u64, u64)> {
+    let sql = "SELECT (SELECT count(*) - 1 FROM _tenant), ifnull(sum(count), 0), ifnull(sum(bytes), 0) FROM _row_head";
+    let row =
+        connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok((unsigned_count(Some(row.0))?, unsigned_count(Some(row.1))?, unsigned_count(Some(row.2))?))
+}
+
+/// The rows and bytes of a user or an organization, with its members' own.
+pub(crate) fn totals_of(connection: &Connection, home: TenantKey) -> Result<(u64, u64)> {
+    let sql = "SELECT ifnull(sum(count), 0), ifnull(sum(bytes), 0) FROM _row_head \
+               WHERE tenant = ?1 OR tenant IN (SELECT key FROM _member WHERE organization = ?1)";
+    let row =
+        connection.prepare_cached(sql)?.query_row([home.get()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok((unsigned_count(Some(row.0))?, unsigned_count(Some(row.1))?))
+}
+
 /// A stored count; none is 0.
 pub(crate) fn unsigned_count(count: Option<i64>) -> Result<u64> {
     u64::try_from(count.unwrap_or(0)).map_err(|_| Error::corrupt("the store holds a negative count"))

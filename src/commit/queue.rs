@@ -19,6 +19,7 @@ use super::unit::{Actor, Unit};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::lanes::Lanes;
+use crate::monitor::{CommitStats, Counter, summary_of_sizes, summary_of_times};
 
 /// Callers whose work one commit holds at most.
 const BATCH_MAX: usize = 256;
@@ -49,6 +50,16 @@ struct Queue {
     lanes: Lanes<Waiting>,
     /// How many callers the last commit answered.
     last_batch: usize,
+    counts: Counts,
+}
+
+/// What happened since the store was opened.
+#[derive(Default)]
+struct Counts {
+    batches: Counter,
+    waits: Counter,
+    failures: u64,
+    timeouts: u64,
 }
 
 /// Where the writer is.
@@ -60,6 +71,7 @@ enum Slot {
 
 /// Somebody who waits; without work, for the writer itself.
 struct Waiting {
+    since: Instant,
     ticket: Arc<Ticket>,
     work: Option<Work>,
 }
@@ -106,7 +118,12 @@ impl Ticket {
 
 impl Committer {
     pub(crate) fn new(writer: Writer, wait_max: Duration, checkpoints: Checkpoints) -> Self {
-        let queue = Queue { slot: Slot::Free(Box::new(writer)), lanes: Lanes::default(), last_batch: 1 };
+        let queue = Queue {
+            slot: Slot::Free(Box::new(writer)),
+            lanes: Lanes::default(),
+            last_batch: 1,
+            counts: Counts::default(),
+        };
         Self { queue: Mutex::new(queue), wait_max, checkpoints }
     }
 
@@ -182,13 +199,16 @@ impl Committer {
             if let Some(writer) = queue.take_free()? {
                 return Ok(Some((writer, work)));
             }
-            queue.lanes.push(lane, Waiting { ticket: Arc::clone(&ticket), work });
+            queue.lanes.push(lane, Waiting { since: Instant::now(), ticket: Arc::clone(&ticket), work });
         }
         let mut told = ticket.wait(Some(Instant::now() + self.wait_max));
         if let Told::Nothing = told {
-            if self.lock().lanes.remove(lane, |waiting| Arc::ptr_eq(&waiting.ticket, &ticket)).is_some() {
+            let mut queue = self.lock();
+            if queue.lanes.remove(lane, |waiting| Arc::ptr_eq(&waiting.ticket, &ticket)).is_some() {
+                queue.counts.timeouts += 1;
                 return Err(Error::Busy { reason: "other transactions took too long; try again" });
             }
+            drop(queue);
             // A leader has taken the work by now, and will say how it ended.
             told = ticket.wait(None);
         }
@@ -208,6 +228,7 @@ impl Committer {
         let (lane, waiting) = queue.lanes.next_where(|lane, first| {
             first.work.is_some() && shares.get(&lane).is_none_or(|count| *count < BATCH_SHARE)
         })?;
+        queue.counts.waits.record_time(waiting.since.elapsed());
         waiting.work.map(|work| (lane, waiting.ticket, work))
     }
 
@@ -217,7 +238,25 @@ impl Committer {
 
     /// Notes how many callers a commit answered.
     pub(super) fn note_batch(&self, callers: usize) {
-        self.lock().last_batch = callers;
+        let mut queue = self.lock();
+        queue.last_batch = callers;
+        queue.counts.batches.record(callers as u64);
+    }
+
+    pub(super) fn note_failure(&self) {
+        self.lock().counts.failures += 1;
+    }
+
+    pub(crate) fn stats(&self) -> CommitStats {
+        let queue = self.lock();
+        let counts = &queue.counts;
+        CommitStats {
+            batches: summary_of_sizes(&counts.batches),
+            waits: summary_of_times(&counts.waits),
+            waiting: queue.lanes.len(),
+            failures: counts.failures,
+            timeouts: counts.timeouts,
+        }
     }
 
     /// Gives the writer, with no transaction open, to whoever's turn it is.
@@ -226,6 +265,7 @@ impl Committer {
         match queue.lanes.next() {
             Some(waiting) => {
                 queue.slot = Slot::Lent(waiting.ticket.thread);
+                queue.counts.waits.record_time(waiting.since.elapsed());
                 waiting.ticket.tell(Told::Lead(writer, waiting.work));
             }
             None => queue.slot = Slot::Free(writer),

@@ -136,6 +136,7 @@ impl Unit {
         let outcome = self.commit_all();
         if let Err(error) = &outcome {
             self.roll_back();
+            committer.note_failure();
             self.company.answer(|| Err(error.for_another()));
         } else {
             committer.note_batch(1 + self.company.len());

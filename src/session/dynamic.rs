@@ -77,8 +77,7 @@ impl<'s, S: tenancy::Scope> Dynamic<'s, S> {
 
     fn insert_created(&self, fields: Fields, created: Option<Timestamp>) -> Result<Id<Fields>> {
         let values = fields.into_values(&self.table.definition)?;
-        let table = Arc::clone(self.table);
-        self.core.write(move |changes| changes.insert(&table, values, created)).map(Id::from_uuid)
+        verbs::insert(self.core, self.table, values, created)
     }
 
     /// Inserts records in one transaction; their ids, in order. All or none.
@@ -87,10 +86,7 @@ impl<'s, S: tenancy::Scope> Dynamic<'s, S> {
             .into_iter()
             .map(|fields| fields.into_values(&self.table.definition))
             .collect::<Result<Vec<_>>>()?;
-        let table = Arc::clone(self.table);
-        self.core.write(move |changes| {
-            rows.into_iter().map(|values| changes.insert(&table, values, None).map(Id::from_uuid)).collect()
-        })
+        verbs::insert_many(self.core, self.table, rows)
     }
 
     /// The record of an id, or [`Error::NotFound`].
@@ -123,8 +119,7 @@ impl<'s, S: tenancy::Scope> Dynamic<'s, S> {
     /// Updates the record of this id, or inserts it under the id, which must be a UUIDv7.
     pub fn upsert(&self, id: Id<Fields>, fields: Fields) -> Result<Upserted<Fields>> {
         let values = fields.into_values(&self.table.definition)?;
-        let table = Arc::clone(self.table);
-        self.core.write(move |changes| changes.upsert(&table, id.uuid(), values)).map(Upserted::new)
+        verbs::upsert(self.core, self.table, id, values)
     }
 
     /// Updates the record with the same values in columns declared unique, or inserts one.

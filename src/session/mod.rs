@@ -25,6 +25,7 @@ use crate::commit::{self, Actor, Changes, Unit};
 use crate::entity::{Decoder, Id, Model, Record, Tenancy, time_from_micros, time_of};
 use crate::error::{Error, Result};
 use crate::identity::{OrganizationId, Role, UserId};
+use crate::monitor::Operation;
 use crate::schema::identities;
 use crate::scope::Scope;
 use crate::statement::{HEAD_COLUMNS, Table};
@@ -85,6 +86,11 @@ impl<S: tenancy::Scope> Session<S> {
     /// # Ok(()) }
     /// ```
     pub fn transaction<R>(&self, run: impl FnOnce(&Transaction<'_, S>) -> Result<R>) -> Result<R> {
+        let core = self.core();
+        core.store.monitor.observe(Operation::Transaction, "", &core.scope, || self.run_transaction(run))
+    }
+
+    fn run_transaction<R>(&self, run: impl FnOnce(&Transaction<'_, S>) -> Result<R>) -> Result<R> {
         let core = self.core();
         let unit = Mutex::new(core.begin()?);
         let outcome = { run(&Transaction::new(Verbs::new(core.within(Executor::Unit(&unit))))) };
@@ -418,6 +424,11 @@ impl<'x> Core<'x> {
             }
             Executor::Unit(unit) => commit::unsigned_count(Some(borrow(unit)?.rows(tenant, entity)?.count)),
         }
+    }
+
+    /// Runs an operation, watched if the store is monitored.
+    fn observe<R>(&self, operation: Operation, table: &Table, run: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.store.monitor.observe(operation, table.entity(), &self.scope, run)
     }
 
     /// Notes a miss by id, and gives the error back.

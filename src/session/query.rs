@@ -8,9 +8,10 @@ use sha2::Digest;
 use uuid::Uuid;
 
 use super::{Core, Records, decode, verbs};
-use crate::commit::Content;
+use crate::commit::{Changes, Content};
 use crate::entity::{Column, Entity, Field, Fields, Id, Model, Raw, Record, Value};
 use crate::error::{Error, Result};
+use crate::monitor::Operation;
 use crate::query::{Comparison, Cursor, DynamicColumn, Filter, Node, Number, Order, Ordered, Patch, Spec};
 use crate::statement::{self, Aggregate, Reach, Select, Table};
 use crate::tenancy::{self, ReadIn, WrittenIn};
@@ -148,7 +149,9 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
         let table = self.table()?;
         let statement =
             Select { table, reach: self.reach()?, spec: &self.spec, after: after.as_deref() }.records()?;
-        self.core.read(|connection| statement.all(connection, |row| decode(table, row, 0)))
+        self.core.observe(Operation::List, table, || {
+            self.core.read(|connection| statement.all(connection, |row| decode(table, row, 0)))
+        })
     }
 
     /// At most `size` records, and where the next page begins.
@@ -182,13 +185,15 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
         };
         let mut count = 0;
         let mut position = None;
-        let mut rows = self.core.read(|connection| {
-            statement.all(connection, |row| {
-                count += 1;
-                if count == wanted {
-                    position = Some(select.position(row)?);
-                }
-                read(table, &select, row)
+        let mut rows = self.core.observe(Operation::List, table, || {
+            self.core.read(|connection| {
+                statement.all(connection, |row| {
+                    count += 1;
+                    if count == wanted {
+                        position = Some(select.position(row)?);
+                    }
+                    read(table, &select, row)
+                })
             })
         })?;
         let more = rows.len() as u64 > wanted;
@@ -271,7 +276,9 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
     /// As [`list`](Self::list).
     pub fn exists(&self) -> Result<bool> {
         let statement = self.select()?.any()?;
-        Ok(self.core.read(|connection| statement.first(connection, |_| Ok(())))?.is_some())
+        self.core.observe(Operation::Count, self.table()?, || {
+            Ok(self.core.read(|connection| statement.first(connection, |_| Ok(())))?.is_some())
+        })
     }
 
     /// The query without its page.
@@ -281,15 +288,17 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
 
     fn aggregate<F: Field>(&self, aggregate: Aggregate, column: &str) -> Result<Option<F>> {
         let statement = self.select()?.aggregate(aggregate, column)?;
-        let value = self.core.read(|connection| {
-            statement.first(connection, |row| {
-                let raw = Raw::new(row.get_ref(0)?);
-                if raw.is_none() {
-                    return Ok(None);
-                }
-                F::from_raw(raw)
-                    .map(Some)
-                    .map_err(|problem| Error::schema(format!("column {column:?} {problem}")))
+        let value = self.core.observe(Operation::Count, self.table()?, || {
+            self.core.read(|connection| {
+                statement.first(connection, |row| {
+                    let raw = Raw::new(row.get_ref(0)?);
+                    if raw.is_none() {
+                        return Ok(None);
+                    }
+                    F::from_raw(raw)
+                        .map(Some)
+                        .map_err(|problem| Error::schema(format!("column {column:?} {problem}")))
+                })
             })
         });
         match value {
@@ -372,23 +381,29 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
 
     fn groups<T>(&self, column: &str, value: impl Fn(Raw<'_>) -> Result<T, String>) -> Result<Vec<(T, u64)>> {
         let statement = self.select()?.group_count(column)?;
-        self.core.read(|connection| {
-            statement.all(connection, |row| {
-                let value = value(Raw::new(row.get_ref(0)?))
-                    .map_err(|problem| Error::schema(format!("column {column:?} {problem}")))?;
-                Ok((value, crate::commit::unsigned_count(Some(row.get(1)?))?))
+        self.core.observe(Operation::Count, self.table()?, || {
+            self.core.read(|connection| {
+                statement.all(connection, |row| {
+                    let value = value(Raw::new(row.get_ref(0)?))
+                        .map_err(|problem| Error::schema(format!("column {column:?} {problem}")))?;
+                    Ok((value, crate::commit::unsigned_count(Some(row.get(1)?))?))
+                })
             })
         })
     }
 
     /// Changes every matching record, in the query's order; how many there were.
-    fn change_each(&self, change: impl Fn() -> Option<Content> + Send + 'static) -> Result<u64> {
+    fn change_each(
+        &self,
+        operation: Operation,
+        change: impl Fn() -> Option<Content> + Send + 'static,
+    ) -> Result<u64> {
         if self.after.is_some() {
             return Err(Error::invalid("after", "a bulk change has no pages; use `limit`"));
         }
         let (table, spec) = (Arc::clone(self.table()?), self.spec.clone());
         let reach = self.core.scope.writes(table.definition.tenancy())?;
-        self.core.write(move |changes| {
+        let write = move |changes: &mut Changes<'_>| {
             let statement = statement::matching_ids(&table, reach, &spec)?;
             let ids = statement.all(changes.unit.connection()?, |row| Ok(Uuid::from_bytes(row.get(0)?)))?;
             let mut count = 0;
@@ -405,7 +420,8 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
                 count += 1;
             }
             Ok(count)
-        })
+        };
+        self.core.observe(operation, self.table()?, || self.core.write(write))
     }
 }
 
@@ -427,7 +443,7 @@ impl<S: tenancy::Scope, E: Entity> Query<'_, S, E> {
         E::Tenancy: WrittenIn<S>,
     {
         let changes = patch.into_changes(&self.table()?.definition)?;
-        self.change_each(move || Some(Content::Columns(changes.clone())))
+        self.change_each(Operation::Update, move || Some(Content::Columns(changes.clone())))
     }
 
     /// Deletes every matching record; how many there were. All or none.
@@ -439,7 +455,7 @@ impl<S: tenancy::Scope, E: Entity> Query<'_, S, E> {
     where
         E::Tenancy: WrittenIn<S>,
     {
-        self.change_each(|| None)
+        self.change_each(Operation::Delete, || None)
     }
 }
 
@@ -479,7 +495,7 @@ impl<S: tenancy::Scope> Query<'_, S, Fields> {
     /// As [`Verbs::patch`](crate::Verbs::patch).
     pub fn patch(&self, fields: Fields) -> Result<u64> {
         let changes = fields.into_changes(&self.table()?.definition)?;
-        self.change_each(move || Some(Content::Columns(changes.clone())))
+        self.change_each(Operation::Update, move || Some(Content::Columns(changes.clone())))
     }
 
     /// Deletes every matching record; how many there were.
@@ -488,7 +504,7 @@ impl<S: tenancy::Scope> Query<'_, S, Fields> {
     ///
     /// As [`Verbs::delete`](crate::Verbs::delete).
     pub fn delete(&self) -> Result<u64> {
-        self.change_each(|| None)
+        self.change_each(Operation::Delete, || None)
     }
 
     /// Each value of a column and how many records have it, in the column's order.

@@ -6,6 +6,7 @@ use std::fmt;
 use super::{Core, Source, decode};
 use crate::entity::{Model, Record, Value};
 use crate::error::Result;
+use crate::monitor::Operation;
 use crate::query::Spec;
 use crate::statement::{Reach, Select, Table};
 
@@ -68,13 +69,15 @@ impl<'s, M: Model> Records<'s, M> {
         let statement = select.records()?;
         let mut count = 0;
         let mut last = None;
-        let records = self.source.read(|connection| {
-            statement.all(connection, |row| {
-                count += 1;
-                if count == wanted {
-                    last = Some(select.position(row)?);
-                }
-                decode(self.table, row, 0)
+        let records = self.core.observe(Operation::List, self.table, || {
+            self.source.read(|connection| {
+                statement.all(connection, |row| {
+                    count += 1;
+                    if count == wanted {
+                        last = Some(select.position(row)?);
+                    }
+                    decode(self.table, row, 0)
+                })
             })
         })?;
         self.left -= count;

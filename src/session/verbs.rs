@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::{Core, Dynamic, Query, decode};
 use crate::commit::{self, Content, Upsert, unique_set};
-use crate::entity::{Encoder, Entity, Id, Record, Target};
+use crate::entity::{Encoder, Entity, Id, Record, Target, Value};
 use crate::error::{Error, Result};
+use crate::monitor::Operation;
 use crate::query::{Filter, Patch, Spec};
 use crate::statement::{self, Select, Table};
 use crate::tenancy::{self, ReadIn, WrittenIn};
@@ -141,8 +142,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     fn insert_created<E: Entity>(&self, value: &E, created: Option<Timestamp>) -> Result<Id<E>> {
         let table = self.table::<E>()?;
         let values = encode(table, value)?;
-        let table = Arc::clone(table);
-        self.core.write(move |changes| changes.insert(&table, values, created)).map(Id::from_uuid)
+        insert(&self.core, table, values, created)
     }
 
     /// Inserts records in one transaction; their ids, in order. All or none.
@@ -156,10 +156,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     {
         let table = self.table::<E>()?;
         let rows = values.into_iter().map(|value| encode(table, value)).collect::<Result<Vec<_>>>()?;
-        let table = Arc::clone(table);
-        self.core.write(move |changes| {
-            rows.into_iter().map(|values| changes.insert(&table, values, None).map(Id::from_uuid)).collect()
-        })
+        insert_many(&self.core, table, rows)
     }
 
     /// The record of an id.
@@ -240,8 +237,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     {
         let table = self.table::<E>()?;
         let values = encode(table, value)?;
-        let table = Arc::clone(table);
-        self.core.write(move |changes| changes.upsert(&table, id.uuid(), values)).map(Upserted::new)
+        upsert(&self.core, table, id, values)
     }
 
     /// Updates the record with the same values in these columns, or inserts one. The columns are
@@ -355,28 +351,57 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     }
 }
 
-fn encode<E: Entity>(table: &Table, value: &E) -> Result<Vec<crate::Value>> {
+fn encode<E: Entity>(table: &Table, value: &E) -> Result<Vec<Value>> {
     Encoder::encode(value, table.definition.columns().len())
 }
 
+pub(super) fn insert<M>(
+    core: &Core<'_>,
+    table: &Arc<Table>,
+    values: Vec<Value>,
+    created: Option<Timestamp>,
+) -> Result<Id<M>> {
+    let entity = Arc::clone(table);
+    core.observe(Operation::Insert, table, || {
+        core.write(move |changes| changes.insert(&entity, values, created)).map(Id::from_uuid)
+    })
+}
+
+pub(super) fn insert_many<M: 'static>(
+    core: &Core<'_>,
+    table: &Arc<Table>,
+    rows: Vec<Vec<Value>>,
+) -> Result<Vec<Id<M>>> {
+    let entity = Arc::clone(table);
+    core.observe(Operation::Insert, table, || {
+        core.write(move |changes| {
+            rows.into_iter().map(|values| changes.insert(&entity, values, None).map(Id::from_uuid)).collect()
+        })
+    })
+}
+
 pub(super) fn find<M: crate::Model>(core: &Core<'_>, table: &Table, id: Id<M>) -> Result<Option<Record<M>>> {
-    let reach = core.scope.reads(table.definition.tenancy())?;
-    let statement = statement::get(table, reach, id.uuid())?;
-    let found = core.read(|connection| statement.first(connection, |row| decode(table, row, 0)))?;
-    if found.is_none() {
-        core.missed(table, id.uuid());
-    }
-    Ok(found)
+    core.observe(Operation::Get, table, || {
+        let reach = core.scope.reads(table.definition.tenancy())?;
+        let statement = statement::get(table, reach, id.uuid())?;
+        let found = core.read(|connection| statement.first(connection, |row| decode(table, row, 0)))?;
+        if found.is_none() {
+            core.missed(table, id.uuid());
+        }
+        Ok(found)
+    })
 }
 
 pub(super) fn exists(core: &Core<'_>, table: &Table, id: Uuid) -> Result<bool> {
-    let reach = core.scope.reads(table.definition.tenancy())?;
-    let found =
-        core.read(|connection| statement::exists(table, reach.tenant, id).first(connection, |_| Ok(())))?;
-    if found.is_none() {
-        core.missed(table, id);
-    }
-    Ok(found.is_some())
+    core.observe(Operation::Get, table, || {
+        let reach = core.scope.reads(table.definition.tenancy())?;
+        let statement = statement::exists(table, reach.tenant, id);
+        let found = core.read(|connection| statement.first(connection, |_| Ok(())))?;
+        if found.is_none() {
+            core.missed(table, id);
+        }
+        Ok(found.is_some())
+    })
 }
 
 pub(super) fn get_many<M: crate::Model>(
@@ -384,24 +409,26 @@ pub(super) fn get_many<M: crate::Model>(
     table: &Table,
     ids: &[Id<M>],
 ) -> Result<Vec<Option<Record<M>>>> {
-    let reach = core.scope.reads(table.definition.tenancy())?;
-    // One snapshot, so that all records are of one moment.
-    let source = core.source()?;
-    let found: Vec<Option<Record<M>>> = ids
-        .iter()
-        .map(|id| {
-            source.read(|connection| {
-                statement::get(table, reach, id.uuid())?.first(connection, |row| decode(table, row, 0))
+    core.observe(Operation::Get, table, || {
+        let reach = core.scope.reads(table.definition.tenancy())?;
+        // One snapshot, so that all records are of one moment.
+        let source = core.source()?;
+        let found: Vec<Option<Record<M>>> = ids
+            .iter()
+            .map(|id| {
+                source.read(|connection| {
+                    statement::get(table, reach, id.uuid())?.first(connection, |row| decode(table, row, 0))
+                })
             })
-        })
-        .collect::<Result<_>>()?;
-    drop(source);
-    for (id, record) in ids.iter().zip(&found) {
-        if record.is_none() {
-            core.missed(table, id.uuid());
+            .collect::<Result<_>>()?;
+        drop(source);
+        for (id, record) in ids.iter().zip(&found) {
+            if record.is_none() {
+                core.missed(table, id.uuid());
+            }
         }
-    }
-    Ok(found)
+        Ok(found)
+    })
 }
 
 pub(super) fn change<M>(
@@ -411,24 +438,43 @@ pub(super) fn change<M>(
     content: Content,
 ) -> Result<u64> {
     let (id, expected, entity) = (target.id.uuid(), target.expected, Arc::clone(table));
-    core.write(move |changes| changes.update(&entity, id, expected, content))
-        .map_err(|error| note(core, table, id, error))
+    core.observe(Operation::Update, table, || {
+        core.write(move |changes| changes.update(&entity, id, expected, content))
+            .map_err(|error| note(core, table, id, error))
+    })
 }
 
 pub(super) fn delete<M>(core: &Core<'_>, table: &Arc<Table>, target: Target<M>) -> Result<()> {
     let (id, expected, entity) = (target.id.uuid(), target.expected, Arc::clone(table));
-    core.write(move |changes| changes.delete(&entity, id, expected))
-        .map_err(|error| note(core, table, id, error))
+    core.observe(Operation::Delete, table, || {
+        core.write(move |changes| changes.delete(&entity, id, expected))
+            .map_err(|error| note(core, table, id, error))
+    })
+}
+
+pub(super) fn upsert<M>(
+    core: &Core<'_>,
+    table: &Arc<Table>,
+    id: Id<M>,
+    values: Vec<Value>,
+) -> Result<Upserted<M>> {
+    let (id, entity) = (id.uuid(), Arc::clone(table));
+    core.observe(Operation::Upsert, table, || {
+        core.write(move |changes| changes.upsert(&entity, id, values)).map(Upserted::new)
+    })
 }
 
 pub(super) fn upsert_on<M>(
     core: &Core<'_>,
     table: &Arc<Table>,
     columns: &[&str],
-    values: Vec<crate::Value>,
+    values: Vec<Value>,
 ) -> Result<Upserted<M>> {
-    let (table, columns) = (Arc::clone(table), unique_set(&table.definition, columns)?);
-    core.write(move |changes| changes.upsert_on(&table, &columns, values)).map(Upserted::new)
+    let entity = Arc::clone(table);
+    core.observe(Operation::Upsert, table, || {
+        let columns = unique_set(&entity.definition, columns)?;
+        core.write(move |changes| changes.upsert_on(&entity, &columns, values)).map(Upserted::new)
+    })
 }
 
 fn note(core: &Core<'_>, table: &Table, id: Uuid, error: Error) -> Error {
@@ -440,12 +486,15 @@ fn note(core: &Core<'_>, table: &Table, id: Uuid, error: Error) -> Error {
 
 /// Unfiltered counts are kept with every change: in memory within a transaction, else in the file.
 pub(super) fn count(core: &Core<'_>, table: &Table, spec: &Spec) -> Result<u64> {
-    let reach = core.scope.reads(table.definition.tenancy())?;
-    if spec.filter.is_none() {
-        return core.count(reach.tenant, table.key);
-    }
-    let select = Select { table, reach, spec, after: None };
-    let statement = select.count()?;
-    let count: Option<i64> = core.read(|connection| statement.first(connection, |row| Ok(row.get(0)?)))?;
-    commit::unsigned_count(count)
+    core.observe(Operation::Count, table, || {
+        let reach = core.scope.reads(table.definition.tenancy())?;
+        if spec.filter.is_none() {
+            return core.count(reach.tenant, table.key);
+        }
+        let select = Select { table, reach, spec, after: None };
+        let statement = select.count()?;
+        let count: Option<i64> =
+            core.read(|connection| statement.first(connection, |row| Ok(row.get(0)?)))?;
+        commit::unsigned_count(count)
+    })
 }

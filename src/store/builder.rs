@@ -15,6 +15,7 @@ use super::{Store, connection, lock, open};
 use crate::commit::{Checkpoints, Clock, Committer, Randomness, Writer};
 use crate::entity::{Definition, Entity};
 use crate::error::{Error, Result};
+use crate::monitor::{Monitor, Monitoring};
 
 /// What opening a path needs and gives: the claim on it, its entities, and the writer if it writes.
 type Claimed = (lock::Claim, open::Opened, Option<Arc<Committer>>);
@@ -35,6 +36,7 @@ pub struct Builder {
     readers: u32,
     record_bytes_max: usize,
     durability: Durability,
+    monitoring: Option<Monitoring>,
     read_only: bool,
     clock: Clock,
     randomness: Randomness,
@@ -59,6 +61,7 @@ impl Builder {
             readers: 8,
             record_bytes_max: 256 * 1024,
             durability: Durability::Full,
+            monitoring: None,
             read_only: false,
             clock: Arc::new(Timestamp::now),
             randomness: Arc::new(|bytes| {
@@ -110,6 +113,12 @@ impl Builder {
     /// What an answered write survives. [`Durability::Full`] by default.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Counts and times every operation, for [`Store::stats`] and `tracing`. Off by default.
+    pub fn monitor(mut self, monitoring: Monitoring) -> Self {
+        self.monitoring = Some(monitoring);
         self
     }
 
@@ -187,6 +196,7 @@ impl Builder {
                 types,
                 readers,
                 committer,
+                monitor: Monitor::new(opened.device, self.monitoring),
                 clock: self.clock,
                 claim,
                 folder,

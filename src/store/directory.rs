@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::identity::{
     Membership, Organization, OrganizationId, Role, TenantKey, User, UserId, validate_name,
 };
+use crate::monitor::TenantStats;
 use crate::schema::identities;
 
 /// One entry about a tenant itself.
@@ -155,6 +156,16 @@ impl<'s> Users<'s> {
         Ok(())
     }
 
+    /// What a user's own records are, and what its sessions did since the store was opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUser`].
+    pub fn stats(&self, id: &impl AsRef<UserId>) -> Result<TenantStats> {
+        let key = self.store.read(|connection| Ok(identities::find_user(connection, id.as_ref())?.key))?;
+        self.store.stats_of(key)
+    }
+
     /// The organizations that a user is a member of, and the role in each.
     ///
     /// # Errors
@@ -285,6 +296,18 @@ impl<'s> Organizations<'s> {
         let key = self.store.read(|connection| Ok(identities::find_organization(connection, id)?.key))?;
         self.store.set_pool(key, class);
         Ok(())
+    }
+
+    /// What an organization and its members hold, and what sessions in it did since the store was
+    /// opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownOrganization`].
+    pub fn stats(&self, id: &impl AsRef<OrganizationId>) -> Result<TenantStats> {
+        let id = id.as_ref();
+        let key = self.store.read(|connection| Ok(identities::find_organization(connection, id)?.key))?;
+        self.store.stats_of(key)
     }
 
     /// A page of organizations in the order of their ids: those after `after`, at most `limit`.

@@ -12,10 +12,11 @@ use super::access::Grants;
 use super::lock::Claim;
 use super::readers::{PoolClass, Reader, Readers, Snapshot};
 use crate::audit::misses::{self, Miss, Pending};
-use crate::commit::{Actor, Clock, Committer, Event, Unit};
+use crate::commit::{self, Actor, Clock, Committer, Event, Unit};
 use crate::entity::Entity;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
+use crate::monitor::{Monitor, Stats, TenantStats};
 use crate::schema::Catalog;
 use crate::statement::Table;
 
@@ -26,6 +27,7 @@ pub(crate) struct Inner {
     readers: Readers,
     /// None for a store that is open only for reading.
     committer: Option<Arc<Committer>>,
+    pub(crate) monitor: Monitor,
     pub(crate) grants: Grants,
     pending: Mutex<Pending>,
     refusals: Mutex<Vec<Refusal>>,
@@ -42,6 +44,7 @@ pub(super) struct Parts {
     pub(super) types: HashMap<TypeId, Arc<Table>>,
     pub(super) readers: Readers,
     pub(super) committer: Option<Arc<Committer>>,
+    pub(super) monitor: Monitor,
     pub(super) clock: Clock,
     pub(super) claim: Claim,
     pub(super) folder: Option<tempfile::TempDir>,
@@ -64,6 +67,7 @@ impl Inner {
             types: parts.types,
             readers: parts.readers,
             committer: parts.committer,
+            monitor: parts.monitor,
             grants: Grants::default(),
             pending: Mutex::default(),
             refusals: Mutex::default(),
@@ -122,6 +126,20 @@ impl Inner {
     /// A connection that sees one state of the store until it is dropped.
     pub(crate) fn snapshot(&self, lane: TenantKey) -> Result<Snapshot> {
         Snapshot::begin(self.reader(lane)?)
+    }
+
+    pub(super) fn stats(&self) -> Result<Stats> {
+        let (tenants, rows, bytes) = self.read(commit::totals)?;
+        let (reads, writes) = self.monitor.totals();
+        let commits = self.committer.as_ref().map(|committer| committer.stats()).unwrap_or_default();
+        Ok(Stats { tenants, rows, bytes, reads, writes, commits, readers: self.readers.stats() })
+    }
+
+    /// Of a user or an organization, by its key.
+    pub(super) fn stats_of(&self, home: TenantKey) -> Result<TenantStats> {
+        let (rows, bytes) = self.read(|connection| commit::totals_of(connection, home))?;
+        let (reads, writes) = self.monitor.of(home);
+        Ok(TenantStats { rows, bytes, reads, writes })
     }
 
     fn committer(&self) -> Result<&Arc<Committer>> {

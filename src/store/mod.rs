@@ -25,6 +25,7 @@ use crate::check::Report;
 use crate::entity::Definition;
 use crate::error::{Error, Result};
 use crate::identity::{OrganizationId, TenantKey, UserId};
+use crate::monitor::{SlowOperation, Stats};
 use crate::schema::identities;
 use crate::scope::Scope;
 use crate::session::{OrganizationSession, ReferenceSession, TenantSession};
@@ -185,6 +186,23 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.inner.path()
+    }
+
+    /// What the store holds, and did since it was opened. The sums over all tenants take time in
+    /// proportion to their number.
+    ///
+    /// # Errors
+    ///
+    /// What every read can meet.
+    pub fn stats(&self) -> Result<Stats> {
+        self.inner.stats()
+    }
+
+    /// The last operations that took longer than [`Monitoring::slower_than`](crate::Monitoring)
+    /// says, oldest first.
+    #[must_use]
+    pub fn slow_operations(&self) -> Vec<SlowOperation> {
+        self.inner.monitor.slow()
     }
 
     /// Verifies the whole store: the file, foreign keys, the owner of every row, counts and

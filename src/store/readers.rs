@@ -13,6 +13,7 @@ use super::connection;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::lanes::Lanes;
+use crate::monitor::ReaderStats;
 
 /// The first read waits while its connection is opened.
 const WAIT_MIN: Duration = Duration::from_secs(1);
@@ -56,6 +57,8 @@ struct State {
     /// Whose the ones in use are.
     holders: Vec<TenantKey>,
     waiting: Lanes<Arc<Ticket>>,
+    waited: u64,
+    timeouts: u64,
     closed: bool,
 }
 
@@ -117,6 +120,20 @@ impl Readers {
         }
     }
 
+    pub(super) fn stats(&self) -> ReaderStats {
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        let mut stats = ReaderStats::default();
+        for pool in own.values().chain([&self.shared]) {
+            let state = pool.lock();
+            stats.size += pool.size;
+            stats.in_use += state.holders.len();
+            stats.waiting += state.waiting.len();
+            stats.waited += state.waited;
+            stats.timeouts += state.timeouts;
+        }
+        stats
+    }
+
     /// Lends none any more. Whether all had come back.
     pub(super) fn close(&self) -> bool {
         let own = std::mem::take(&mut *self.own.write().unwrap_or_else(PoisonError::into_inner));
@@ -151,6 +168,7 @@ impl Pool {
             }
             let ticket = Arc::new(Ticket::default());
             state.waiting.push(lane, Arc::clone(&ticket));
+            state.waited += 1;
             // Others may wait for their own share, and not for a connection.
             self.serve(&mut state);
             ticket
@@ -175,6 +193,7 @@ impl Pool {
         drop(given);
         let mut state = self.lock();
         if state.waiting.remove(lane, |other| Arc::ptr_eq(other, ticket)).is_some() {
+            state.timeouts += 1;
             return Err(if state.held_by(lane) >= self.share {
                 Error::Busy {
                     reason: "this user or organization has its share of the read connections in use; drop iterators that are done, or raise `Builder::readers`",
