@@ -5,6 +5,7 @@
 extern crate self as tenantry;
 
 mod audit;
+mod cache;
 mod check;
 mod commit;
 mod entity;
@@ -33,8 +34,8 @@ pub use entity::{
 pub use error::{Error, Result};
 pub use identity::{Membership, Organization, OrganizationId, Role, User, UserId};
 pub use monitor::{
-    CommitStats, Monitoring, Operation, OperationStats, ReaderStats, SlowOperation, Stats, Summary,
-    TenantStats,
+    CacheStats, CommitStats, Monitoring, Operation, OperationStats, ReaderStats, SlowOperation, Stats,
+    Summary, TenantStats,
 };
 pub use query::{Cursor, DynamicColumn, Filter, Number, Order, Ordered, Patch, Text, column};
 pub use session::{

@@ -147,6 +147,7 @@ impl<'u> Changes<'u> {
         }
         let grown = row_bytes(&after) - row_bytes(&before.values);
         self.unit.rows(tenant, table.key)?.bytes += grown;
+        self.unit.changes(tenant, table.key, id)?;
         let mut payload = PayloadWriter::new();
         for (position, value) in changed {
             let column = &table.definition.columns()[position];
@@ -313,6 +314,7 @@ impl<'u> Changes<'u> {
         let rows = self.unit.rows(tenant, table.key)?;
         rows.count -= 1;
         rows.bytes -= row_bytes(&before.values);
+        self.unit.changes(tenant, table.key, id)?;
         let mut payload = PayloadWriter::new();
         for (column, value) in
             table.definition.columns().iter().zip(&before.values).filter(|(_, value)| !value.is_none())

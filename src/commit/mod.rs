@@ -24,7 +24,9 @@ pub(crate) use heads::{count, create_log, totals, totals_of, unsigned_count};
 pub(crate) use queue::Committer;
 pub(crate) use unit::{Actor, Event, Savepoint, Unit};
 
+use crate::cache::Cache;
 use crate::error::Result;
+use crate::identity::TenantKey;
 
 /// Tells the time.
 pub(crate) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -41,6 +43,9 @@ pub(crate) struct Writer {
     random: Random,
     device: Uuid,
     record_bytes_max: usize,
+    cache: Option<Arc<Cache>>,
+    /// The rows that the transaction changes, for the cache.
+    changed: Vec<(TenantKey, i64, Uuid)>,
 }
 
 impl Writer {
@@ -50,6 +55,7 @@ impl Writer {
         randomness: Randomness,
         device: Uuid,
         record_bytes_max: usize,
+        cache: Option<Arc<Cache>>,
     ) -> Self {
         Self {
             connection,
@@ -59,6 +65,8 @@ impl Writer {
             random: Random::new(randomness),
             device,
             record_bytes_max,
+            cache,
+            changed: Vec::new(),
         }
     }
 }

@@ -149,7 +149,17 @@ impl Unit {
         self.connection()?;
         let Some(writer) = self.writer.as_deref_mut() else { return Err(Error::Closed) };
         writer.heads.store(&writer.connection)?;
-        writer.connection.prepare_cached("COMMIT")?.execute([])?;
+        match &writer.cache {
+            None => drop(writer.connection.prepare_cached("COMMIT")?.execute([])?),
+            Some(cache) => {
+                cache.mark(&writer.changed);
+                let commit = || writer.connection.prepare_cached("COMMIT")?.execute([]);
+                let outcome = commit();
+                cache.settle(&writer.changed);
+                writer.changed.clear();
+                outcome?;
+            }
+        }
         writer.heads.committed();
         self.committer.checkpoints.note();
         if let Some(then) = self.then.take() {
@@ -161,6 +171,7 @@ impl Unit {
     fn roll_back(&mut self) {
         let Some(writer) = self.writer.as_deref_mut() else { return };
         writer.heads.roll_back();
+        writer.changed.clear();
         if !writer.connection.is_autocommit()
             && let Err(error) = writer.connection.execute_batch("ROLLBACK")
         {
@@ -255,6 +266,15 @@ impl Unit {
         };
         head.last_id = id;
         Ok(id)
+    }
+
+    /// A row is another one, or gone, once the transaction commits.
+    pub(crate) fn changes(&mut self, tenant: TenantKey, entity: i64, id: Uuid) -> Result<()> {
+        let writer = self.writer()?;
+        if writer.cache.is_some() {
+            writer.changed.push((tenant, entity, id));
+        }
+        Ok(())
     }
 
     /// Appends to a tenant's log.

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use jiff::Timestamp;
-use rusqlite::types::ValueRef;
+use rusqlite::types::{FromSql, ValueRef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -341,12 +341,34 @@ impl Encoder {
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Decoder<'r, 's> {
-    row: &'r rusqlite::Row<'s>,
+    row: Cells<'r, 's>,
     next: usize,
 }
 
+/// A row, where SQLite stands or from memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cells<'r, 's> {
+    Row(&'r rusqlite::Row<'s>),
+    Kept(&'r [rusqlite::types::Value]),
+}
+
+impl<'r> Cells<'r, '_> {
+    pub(crate) fn get_ref(self, column: usize) -> rusqlite::Result<ValueRef<'r>> {
+        match self {
+            Cells::Row(row) => row.get_ref(column),
+            Cells::Kept(values) => {
+                values.get(column).map(ValueRef::from).ok_or(rusqlite::Error::InvalidColumnIndex(column))
+            }
+        }
+    }
+
+    pub(crate) fn get<T: FromSql>(self, column: usize) -> rusqlite::Result<T> {
+        T::column_result(self.get_ref(column)?).map_err(rusqlite::Error::from)
+    }
+}
+
 impl<'r, 's> Decoder<'r, 's> {
-    pub(crate) fn new(row: &'r rusqlite::Row<'s>, first: usize) -> Self {
+    pub(crate) fn new(row: Cells<'r, 's>, first: usize) -> Self {
         Self { row, next: first }
     }
 

@@ -9,6 +9,7 @@ pub use definition::{
     ColumnDefinition, ColumnKind, Definition, Direction, IndexDefinition, OnDelete, Tenancy,
 };
 pub(crate) use definition::{time_from_micros, truncate_to_micros};
+pub(crate) use field::Cells;
 pub use field::{AsNested, Column, Field, Refers};
 pub use field::{Decoder, Encoder, Raw, column_of, reference_of};
 pub use record::{Fields, Id, Record, Target};

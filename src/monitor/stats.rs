@@ -67,6 +67,21 @@ pub struct ReaderStats {
     pub timeouts: u64,
 }
 
+/// The rows in memory now, and since the store was opened. All 0 without
+/// [`Builder::cache`](crate::Builder::cache).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// Rows in memory.
+    pub rows: usize,
+    /// What they take, keys and links included.
+    pub bytes: usize,
+    /// Records that were found in memory.
+    pub hits: u64,
+    /// Records that were not.
+    pub misses: u64,
+}
+
 /// What a store holds, and did since it was opened. Made by [`Store::stats`](crate::Store::stats).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -85,6 +100,8 @@ pub struct Stats {
     pub commits: CommitStats,
     /// The read connections.
     pub readers: ReaderStats,
+    /// The rows in memory.
+    pub cache: CacheStats,
 }
 
 /// What a user or an organization holds, and did since the store was opened. An organization's

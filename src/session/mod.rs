@@ -21,8 +21,9 @@ pub use records::Records;
 pub use transaction::Transaction;
 pub use verbs::{Upserted, Verbs};
 
+use crate::cache::Cache;
 use crate::commit::{self, Actor, Changes, Unit};
-use crate::entity::{Decoder, Id, Model, Record, Tenancy, time_from_micros, time_of};
+use crate::entity::{Cells, Decoder, Id, Model, Record, Tenancy, time_from_micros, time_of};
 use crate::error::{Error, Result};
 use crate::identity::{OrganizationId, Role, UserId};
 use crate::monitor::Operation;
@@ -431,6 +432,15 @@ impl<'x> Core<'x> {
         self.store.monitor.observe(operation, table.entity(), &self.scope, run)
     }
 
+    /// The rows in memory, where they may be asked: what a transaction or a read scope sees is a
+    /// matter of its own, and a soft reference changes with another tenant's rows.
+    fn cache(&self, table: &Table) -> Option<&Cache> {
+        match self.executor {
+            Executor::Store if !table.has_soft() => self.store.cache(),
+            _ => None,
+        }
+    }
+
     /// Notes a miss by id, and gives the error back.
     pub(crate) fn missed(&self, table: &Table, id: Uuid) -> Error {
         if let Ok(reach) = self.scope.reads(table.definition.tenancy()) {
@@ -455,6 +465,11 @@ impl Source<'_> {
 
 /// The record in a row, whose columns begin at `first`.
 pub(crate) fn decode<M: Model>(table: &Table, row: &Row<'_>, first: usize) -> Result<Record<M>> {
+    decode_cells(table, Cells::Row(row), first)
+}
+
+/// The same, of a row that may come from memory.
+fn decode_cells<M: Model>(table: &Table, row: Cells<'_, '_>, first: usize) -> Result<Record<M>> {
     let uuid = Uuid::from_bytes(row.get(first)?);
     let version: i64 = row.get(first + 1)?;
     let updated: i64 = row.get(first + 2)?;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Core, Dynamic, Query, decode};
+use super::{Core, Dynamic, Query, decode, decode_cells};
+use crate::cache::{self, Lookup};
 use crate::commit::{self, Content, Upsert, unique_set};
-use crate::entity::{Encoder, Entity, Id, Record, Target, Value};
+use crate::entity::{Cells, Encoder, Entity, Id, Record, Target, Value};
 use crate::error::{Error, Result};
 use crate::monitor::Operation;
 use crate::query::{Filter, Patch, Spec};
@@ -383,8 +384,28 @@ pub(super) fn insert_many<M: 'static>(
 pub(super) fn find<M: crate::Model>(core: &Core<'_>, table: &Table, id: Id<M>) -> Result<Option<Record<M>>> {
     core.observe(Operation::Get, table, || {
         let reach = core.scope.reads(table.definition.tenancy())?;
+        let mut ticket = None;
+        if let Some(cache) = core.cache(table) {
+            core.check()?;
+            match cache.look(reach.tenant, table.key, id.uuid()) {
+                Lookup::Hit(row) => return decode_cells(table, Cells::Kept(&row), 0).map(Some),
+                Lookup::Miss(given) => ticket = Some((cache, given)),
+                Lookup::Unknown => {}
+            }
+        }
         let statement = statement::get(table, reach, id.uuid())?;
-        let found = core.read(|connection| statement.first(connection, |row| decode(table, row, 0)))?;
+        let mut read = None;
+        let found = core.read(|connection| {
+            statement.first(connection, |row| {
+                if ticket.is_some() {
+                    read = Some(cache::keep(row)?);
+                }
+                decode(table, row, 0)
+            })
+        })?;
+        if let (Some((cache, ticket)), Some(row)) = (ticket, read) {
+            cache.fill(ticket, row);
+        }
         if found.is_none() {
             core.missed(table, id.uuid());
         }

@@ -131,7 +131,7 @@ impl Table {
         select_list(alias, self.definition.has_author(), &self.columns)
     }
 
-    pub(super) fn has_soft(&self) -> bool {
+    pub(crate) fn has_soft(&self) -> bool {
         self.columns.iter().any(TableColumn::is_soft)
     }
 

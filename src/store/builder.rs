@@ -12,13 +12,14 @@ use super::connection::Durability;
 use super::inner::{Inner, Parts};
 use super::readers::Readers;
 use super::{Store, connection, lock, open};
+use crate::cache::Cache;
 use crate::commit::{Checkpoints, Clock, Committer, Randomness, Writer};
 use crate::entity::{Definition, Entity};
 use crate::error::{Error, Result};
 use crate::monitor::{Monitor, Monitoring};
 
 /// What opening a path needs and gives: the claim on it, its entities, and the writer if it writes.
-type Claimed = (lock::Claim, open::Opened, Option<Arc<Committer>>);
+type Claimed = (lock::Claim, open::Opened, Option<Arc<Committer>>, Option<Arc<Cache>>);
 
 /// Longer is for ever, and still a time that can be added to now.
 const TIMEOUT_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -36,6 +37,7 @@ pub struct Builder {
     readers: u32,
     record_bytes_max: usize,
     durability: Durability,
+    cache_bytes: usize,
     monitoring: Option<Monitoring>,
     read_only: bool,
     clock: Clock,
@@ -61,6 +63,7 @@ impl Builder {
             readers: 8,
             record_bytes_max: 256 * 1024,
             durability: Durability::Full,
+            cache_bytes: 0,
             monitoring: None,
             read_only: false,
             clock: Arc::new(Timestamp::now),
@@ -113,6 +116,15 @@ impl Builder {
     /// What an answered write survives. [`Durability::Full`] by default.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Keeps records that were read by id in memory, at most so many bytes, half of them for one
+    /// tenant; 0, the default, keeps none. It pays where the same records are read again and again:
+    /// a hit takes a fraction of the time, a miss a little more. A store that is open only for
+    /// reading keeps none, since another process writes it.
+    pub fn cache(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
         self
     }
 
@@ -177,7 +189,7 @@ impl Builder {
         }
         let definitions = std::mem::take(&mut self.definitions);
         let path = open::canonical(path)?;
-        let (claim, opened, committer) = if self.read_only {
+        let (claim, opened, committer, cache) = if self.read_only {
             self.claim_reading(&path, definitions)?
         } else {
             self.claim_writing(&path, definitions)?
@@ -196,6 +208,7 @@ impl Builder {
                 types,
                 readers,
                 committer,
+                cache,
                 monitor: Monitor::new(opened.device, self.monitoring),
                 clock: self.clock,
                 claim,
@@ -230,7 +243,7 @@ impl Builder {
                 other => other,
             },
         )?;
-        Ok((claim, opened, None))
+        Ok((claim, opened, None, None))
     }
 
     fn claim_writing(&self, path: &Path, definitions: Vec<Definition>) -> Result<Claimed> {
@@ -243,15 +256,17 @@ impl Builder {
         claim.inspect(open::inspect)?;
         let mut connection = connection::writer(path, self.durability)?;
         let opened = open::load(&mut connection, definitions)?;
+        let cache = (self.cache_bytes > 0).then(|| Arc::new(Cache::new(self.cache_bytes)));
         let writer = Writer::new(
             connection,
             Arc::clone(&self.clock),
             Arc::clone(&self.randomness),
             opened.device,
             self.record_bytes_max,
+            cache.clone(),
         );
         let checkpoints = Checkpoints::new(path, connection::checkpointer);
         let committer = Committer::new(writer, self.write_timeout, checkpoints);
-        Ok((claim, opened, Some(Arc::new(committer))))
+        Ok((claim, opened, Some(Arc::new(committer)), cache))
     }
 }

@@ -12,6 +12,7 @@ use super::access::Grants;
 use super::lock::Claim;
 use super::readers::{PoolClass, Reader, Readers, Snapshot};
 use crate::audit::misses::{self, Miss, Pending};
+use crate::cache::Cache;
 use crate::commit::{self, Actor, Clock, Committer, Event, Unit};
 use crate::entity::Entity;
 use crate::error::{Error, Result};
@@ -27,6 +28,7 @@ pub(crate) struct Inner {
     readers: Readers,
     /// None for a store that is open only for reading.
     committer: Option<Arc<Committer>>,
+    cache: Option<Arc<Cache>>,
     pub(crate) monitor: Monitor,
     pub(crate) grants: Grants,
     pending: Mutex<Pending>,
@@ -44,6 +46,7 @@ pub(super) struct Parts {
     pub(super) types: HashMap<TypeId, Arc<Table>>,
     pub(super) readers: Readers,
     pub(super) committer: Option<Arc<Committer>>,
+    pub(super) cache: Option<Arc<Cache>>,
     pub(super) monitor: Monitor,
     pub(super) clock: Clock,
     pub(super) claim: Claim,
@@ -67,6 +70,7 @@ impl Inner {
             types: parts.types,
             readers: parts.readers,
             committer: parts.committer,
+            cache: parts.cache,
             monitor: parts.monitor,
             grants: Grants::default(),
             pending: Mutex::default(),
@@ -128,11 +132,17 @@ impl Inner {
         Snapshot::begin(self.reader(lane)?)
     }
 
+    /// Rows in memory, if the store keeps any.
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        self.cache.as_deref()
+    }
+
     pub(super) fn stats(&self) -> Result<Stats> {
         let (tenants, rows, bytes) = self.read(commit::totals)?;
         let (reads, writes) = self.monitor.totals();
         let commits = self.committer.as_ref().map(|committer| committer.stats()).unwrap_or_default();
-        Ok(Stats { tenants, rows, bytes, reads, writes, commits, readers: self.readers.stats() })
+        let cache = self.cache.as_ref().map(|cache| cache.stats()).unwrap_or_default();
+        Ok(Stats { tenants, rows, bytes, reads, writes, commits, readers: self.readers.stats(), cache })
     }
 
     /// Of a user or an organization, by its key.
