@@ -246,11 +246,32 @@ mod tests {
         Arc::from([SqlValue::Integer(version), SqlValue::Text("x".repeat(length))])
     }
 
+    /// All of one part, so that they meet.
+    fn record(id: u128) -> Uuid {
+        Uuid::from_u128(id * SHARDS as u128)
+    }
+
     fn version(row: &CachedRow) -> i64 {
         match row[0] {
             SqlValue::Integer(version) => version,
             _ => unreachable!(),
         }
+    }
+
+    #[test]
+    fn a_row_that_was_read_before_a_commit_stays_out_after_it() {
+        let cache = Cache::new(1 << 20);
+        let (ada, id) = (tenant(1), record(1));
+        let Lookup::Miss(early) = cache.look(ada, 1, id) else { panic!("nothing was kept") };
+        cache.mark(&[(ada, 1, id)]);
+        assert!(matches!(cache.look(ada, 1, id), Lookup::Unknown));
+        cache.settle(&[(ada, 1, id)]);
+        // Somebody else brings the tenant's place back.
+        let Lookup::Miss(late) = cache.look(ada, 1, id) else { panic!("nothing was kept") };
+        cache.fill(early, row(1, 10));
+        assert!(matches!(cache.look(ada, 1, id), Lookup::Miss(_)));
+        cache.fill(late, row(2, 10));
+        assert!(matches!(cache.look(ada, 1, id), Lookup::Hit(row) if version(&row) == 2));
     }
 
     /// What readers and one writer do, step by step, in any order.
@@ -280,10 +301,10 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         let reader = 0..3_usize;
         prop_oneof![
-            4 => (reader.clone(), 1..4_i64, 0..3_u128).prop_map(|(reader, tenant, id)| Step::Look { reader, tenant, id }),
+            4 => (reader.clone(), 1..3_i64, 0..3_u128).prop_map(|(reader, tenant, id)| Step::Look { reader, tenant, id }),
             3 => reader.clone().prop_map(|reader| Step::Read { reader }),
             3 => reader.prop_map(|reader| Step::Fill { reader }),
-            2 => (1..4_i64, 0..3_u128).prop_map(|(tenant, id)| Step::Mark { tenant, id }),
+            2 => (1..3_i64, 0..3_u128).prop_map(|(tenant, id)| Step::Mark { tenant, id }),
             2 => Just(Step::Commit),
             1 => Just(Step::Fail),
             2 => Just(Step::Settle),
@@ -302,7 +323,7 @@ mod tests {
             let mut writing: Option<(i64, u128, bool)> = None;
             for step in steps {
                 match step {
-                    Step::Look { reader, tenant: t, id } => match cache.look(tenant(t), 1, Uuid::from_u128(id)) {
+                    Step::Look { reader, tenant: t, id } => match cache.look(tenant(t), 1, record(id)) {
                         Lookup::Hit(row) => prop_assert_eq!(version(&row), *database.get(&(t, id)).unwrap_or(&0)),
                         Lookup::Miss(ticket) => readers[reader] = Some((ticket, (t, id), None)),
                         Lookup::Unknown => prop_assert!(writing.is_some_and(|(writes, ..)| writes == t)),
@@ -314,7 +335,7 @@ mod tests {
                         cache.fill(ticket, row(read, usize::try_from(key.1).unwrap() * 100));
                     },
                     Step::Mark { tenant: t, id } => if writing.is_none() {
-                        cache.mark(&[(tenant(t), 1, Uuid::from_u128(id))]);
+                        cache.mark(&[(tenant(t), 1, record(id))]);
                         writing = Some((t, id, false));
                     },
                     Step::Commit => if let Some((t, id, done @ false)) = &mut writing {
@@ -323,7 +344,7 @@ mod tests {
                     },
                     Step::Fail => if let Some((_, _, done)) = &mut writing { *done = true; },
                     Step::Settle => if let Some((t, id, true)) = writing {
-                        cache.settle(&[(tenant(t), 1, Uuid::from_u128(id))]);
+                        cache.settle(&[(tenant(t), 1, record(id))]);
                         writing = None;
                     },
                 }
