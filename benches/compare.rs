@@ -194,12 +194,8 @@ impl Side for Library {
             bytes: one("SELECT sum(bytes) FROM _row_head")?,
             // Users have entries of their own.
             entries: one("SELECT count(*) FROM _audit WHERE entity = 'task'")?,
-            payloads: one(
-                "SELECT count(*) FROM _audit JOIN _audit_payload USING (key) WHERE entity = 'task'",
-            )?,
-            payload_bytes: one(
-                "SELECT sum(length(body)) FROM _audit JOIN _audit_payload USING (key) WHERE entity = 'task'",
-            )?,
+            payloads: one("SELECT count(body) FROM _audit WHERE entity = 'task'")?,
+            payload_bytes: one("SELECT sum(length(body)) FROM _audit WHERE entity = 'task'")?,
         })
     }
 }

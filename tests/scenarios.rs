@@ -268,7 +268,7 @@ fn secrets_stay_out_of_errors_debug_output_and_the_log() {
     store.close().unwrap();
     let raw = rusqlite::Connection::open(&path).unwrap();
     let mut statement =
-        raw.prepare("SELECT body FROM _audit_payload UNION ALL SELECT record FROM _audit_miss").unwrap();
+        raw.prepare("SELECT body FROM _audit UNION ALL SELECT record FROM _audit_miss").unwrap();
     let bodies: Vec<Vec<u8>> =
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     assert!(bodies.len() >= 5);

@@ -72,9 +72,8 @@ pub(crate) fn read(connection: &Connection, tenant: TenantKey, query: &LogQuery)
 
 /// The log's columns, the payload's, and the actors' ids.
 const SELECT: &str = "SELECT a.key, a.txn, a.actor, a.admin, a.device, a.clock, a.time, a.action, a.entity, a.record, a.outcome, \
-     a.definition, a.undoes, a.commitment, a.previous, a.hash, p.salt, p.body, u.id, d.id \
-     FROM _audit AS a LEFT JOIN _audit_payload AS p ON p.key = a.key \
-     LEFT JOIN _user AS u ON u.key = a.actor LEFT JOIN _user AS d ON d.key = a.admin \
+     a.definition, a.undoes, a.commitment, a.previous, a.hash, a.salt, a.body, u.id, d.id \
+     FROM _audit AS a LEFT JOIN _user AS u ON u.key = a.actor LEFT JOIN _user AS d ON d.key = a.admin \
      WHERE a.key BETWEEN ?1 AND ?2";
 
 /// An entry as it is stored.

@@ -112,8 +112,6 @@ pub(crate) fn verify(connection: &Connection, tenant: TenantKey) -> Result<Verif
     if last + 1 != ends.next || previous != ends.hash || clock != ends.clock {
         problems.push(ChainProblem::Head { last: unsigned(last) });
     }
-    let orphans = orphan_payloads(connection, tenant)?;
-    problems.extend(orphans.into_iter().map(|number| ChainProblem::PayloadChanged { number }));
     Ok(Verification { entries: count, head: previous, problems })
 }
 
@@ -139,12 +137,4 @@ fn ends(connection: &Connection, tenant: TenantKey) -> Result<Ends> {
         })
         .optional()?;
     ends.ok_or_else(|| Error::corrupt("a tenant has no log"))
-}
-
-/// Payloads whose entry is gone.
-fn orphan_payloads(connection: &Connection, tenant: TenantKey) -> Result<Vec<u64>> {
-    let sql = "SELECT p.key FROM _audit_payload AS p LEFT JOIN _audit AS a ON a.key = p.key WHERE p.key BETWEEN ?1 AND ?2 AND a.key IS NULL";
-    let mut statement = connection.prepare_cached(sql)?;
-    let keys = statement.query_map([tenant.first(), tenant.last()], |row| row.get::<_, i64>(0))?;
-    keys.map(|key| Ok(unsigned(key? & ((1 << TenantKey::NUMBER_BITS) - 1)))).collect()
 }

@@ -348,8 +348,8 @@ fn append(
     payload: &[u8],
 ) -> Result<()> {
     let key = tenant.at(link.number)?;
-    let sql = "INSERT INTO _audit (key, txn, actor, admin, device, clock, time, action, entity, record, outcome, definition, undoes, commitment, previous, hash) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+    let sql = "INSERT INTO _audit (key, txn, actor, admin, device, clock, time, action, entity, record, outcome, definition, undoes, commitment, previous, hash, salt, body) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
     connection.prepare_cached(sql)?.execute(params![
         key,
         link.txn,
@@ -366,10 +366,10 @@ fn append(
         link.undoes,
         link.commitment,
         link.previous,
-        hash
+        hash,
+        salt,
+        payload
     ])?;
-    let sql = "INSERT INTO _audit_payload (key, salt, body) VALUES (?1, ?2, ?3)";
-    connection.prepare_cached(sql)?.execute(params![key, salt, payload])?;
     Ok(())
 }
 

@@ -61,6 +61,8 @@ pub(crate) fn writer(path: &Path, durability: Durability) -> Result<Connection> 
     let connection = Connection::open_with_flags(path, READ_WRITE)?;
     harden(&connection)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // REPLACE in the audit log would else pass the trigger that refuses deletion.
+    connection.pragma_update(None, "recursive_triggers", true)?;
     connection.pragma_update(None, "cache_size", -65_536)?; // KiB
     // https://sqlite.org/pragma.html#pragma_synchronous
     connection.pragma_update(None, "synchronous", durability.synchronous())?;
