@@ -12,6 +12,7 @@ mod r2d2;
 #[cfg(feature = "peers")]
 mod redb;
 #[cfg(feature = "peers")]
+mod remote;
 mod rusqlite;
 mod sqlite;
 mod tenantry;
@@ -80,6 +81,14 @@ pub(crate) const ALL: &[Kind] = &[
     Kind::new("diesel", "Diesel on SQLite, one writer behind a mutex", true, local::<diesel::Diesel<true>>),
     #[cfg(feature = "peers")]
     Kind::new("diesel-plain", "Diesel on SQLite, one writer behind a mutex", false, local::<diesel::Diesel<false>>),
+    #[cfg(feature = "peers")]
+    Kind::new("sqlx", "SQLx on SQLite, one writer and a pool of readers", true, remote::start),
+    #[cfg(feature = "peers")]
+    Kind::new("sqlx-plain", "SQLx on SQLite, one writer and a pool of readers", false, remote::start),
+    #[cfg(feature = "peers")]
+    Kind::new("sea-orm", "SeaORM on SQLite, one writer and a pool of readers", true, remote::start),
+    #[cfg(feature = "peers")]
+    Kind::new("sea-orm-plain", "SeaORM on SQLite, one writer and a pool of readers", false, remote::start),
     #[cfg(feature = "peers")]
     Kind::new("redb", "redb with an index written by hand", true, local::<redb::Redb<true>>).always_syncs(),
     #[cfg(feature = "peers")]
