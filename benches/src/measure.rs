@@ -1,0 +1,310 @@
+//! Runs the sides in turns and keeps what was measured.
+//!
+//! All sides run within one run of the program and in small turns, so that what else the machine
+//! does meets all of them. A ratio is taken within a round, and the tables show the median of the
+//! rounds' ratios with the smallest and the largest.
+//!
+//! A result is one only if the work was the same: after the single operations, and again at the
+//! end, every side must hold the same rows, in the same order, and the audited ones as many
+//! entries with payloads of the same length.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use work::contender::{Slice, Totals};
+use work::window::{Plan, Traffic, Window};
+use work::{Durability, Operation, Run, Setup};
+
+use crate::options::Settings;
+use crate::sides::{BASELINE, Kind};
+
+/// Turns of a side within a round of single operations.
+const SLICES: usize = 20;
+/// Rows of one transaction when tables are filled.
+const BATCH: usize = 4;
+/// Threads that flood a tenant beside the light one.
+const FLOOD: usize = 8;
+const NEIGHBOURS: &str = "noisy neighbour";
+
+/// What was measured at one durability.
+pub(crate) struct Section {
+    pub(crate) durability: Durability,
+    pub(crate) sides: Vec<&'static Kind>,
+    /// Sides that do not offer this durability.
+    pub(crate) missing: Vec<&'static Kind>,
+    pub(crate) single: Vec<Single>,
+    pub(crate) windows: Vec<Windows>,
+    /// Versions of what lives in other programs.
+    pub(crate) versions: Vec<(String, String)>,
+}
+
+/// An operation, one at a time.
+pub(crate) struct Single {
+    pub(crate) operation: Operation,
+    /// Microseconds per operation, of each side in each round.
+    pub(crate) micros: Vec<Vec<f64>>,
+}
+
+/// Several threads for a fixed time.
+pub(crate) struct Windows {
+    pub(crate) name: String,
+    pub(crate) plan: Plan,
+    /// Of each side in each round.
+    pub(crate) rounds: Vec<Vec<Window>>,
+}
+
+/// A median with the smallest and the largest number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut numbers: Vec<f64> = numbers.into_iter().collect();
+        numbers.sort_by(f64::total_cmp);
+        Some(Self {
+            median: *numbers.get(numbers.len() / 2)?,
+            least: *numbers.first()?,
+            most: *numbers.last()?,
+        })
+    }
+
+    /// Of the ratios of one side's numbers to another's, round by round.
+    pub(crate) fn of_ratios(numbers: &[f64], others: &[f64]) -> Option<Self> {
+        Self::of(numbers.iter().zip(others).map(|(number, other)| number / other))
+    }
+}
+
+impl Section {
+    /// The place of the side that ratios are to.
+    pub(crate) fn baseline(&self) -> Option<usize> {
+        self.sides.iter().position(|kind| kind.name == BASELINE)
+    }
+}
+
+/// The names of all operations of a run.
+pub(crate) fn names(settings: &Settings) -> Vec<String> {
+    let single = Operation::ALL.iter().map(|operation| operation.name().to_owned());
+    let mut names: Vec<String> = single.chain(windows(settings).into_iter().map(|(name, _)| name)).collect();
+    names.dedup();
+    names
+}
+
+/// How many tenants the operations need that were chosen.
+pub(crate) fn tenants_needed(settings: &Settings) -> usize {
+    let windows = windows(settings).into_iter().filter(|(name, _)| settings.wants(name));
+    windows.map(|(_, plan)| plan.tenants()).max().unwrap_or(1)
+}
+
+fn windows(settings: &Settings) -> Vec<(String, Plan)> {
+    let name = |what: &str, threads| match threads {
+        1 => format!("{what}, 1 thread"),
+        _ => format!("{what}, {threads} threads"),
+    };
+    let plan = |traffic, threads, time| Plan { traffic, threads, time };
+    let mut windows: Vec<(String, Plan)> = settings
+        .threads
+        .iter()
+        .map(|threads| (name("insert", *threads), plan(Traffic::Insert, *threads, settings.window)))
+        .collect();
+    if let Some(most) = settings.threads.iter().max() {
+        windows.push((name("mixed", *most), plan(Traffic::Mixed, *most, settings.window)));
+    }
+    // The light tenant does little: it needs longer.
+    for threads in [1, 1 + FLOOD] {
+        windows.push((NEIGHBOURS.to_owned(), plan(Traffic::Neighbours, threads, settings.window * 2)));
+    }
+    windows
+}
+
+/// Sides that run, with where they are in the tables.
+struct Field {
+    kinds: Vec<&'static Kind>,
+    contenders: Vec<Box<dyn Run>>,
+    missing: Vec<&'static Kind>,
+    versions: Vec<(String, String)>,
+}
+
+impl Field {
+    fn start(sides: &[&'static Kind], setup: &Setup) -> Result<Self> {
+        let mut field =
+            Self { kinds: Vec::new(), contenders: Vec::new(), missing: Vec::new(), versions: Vec::new() };
+        for kind in sides {
+            let folder = setup.folder.join(kind.name);
+            std::fs::create_dir(&folder)?;
+            let started = kind
+                .start(&Setup { folder, ..setup.clone() })
+                .with_context(|| format!("{} cannot be made", kind.name))?;
+            match started.contender {
+                Some(contender) => {
+                    field.kinds.push(kind);
+                    field.contenders.push(contender);
+                }
+                None => field.missing.push(kind),
+            }
+            for version in started.versions {
+                if !field.versions.contains(&version) {
+                    field.versions.push(version);
+                }
+            }
+        }
+        Ok(field)
+    }
+
+    /// Calls every side once, beginning with another one each time.
+    fn each<R>(
+        &mut self,
+        first: usize,
+        mut call: impl FnMut(&mut dyn Run) -> Result<R>,
+    ) -> Result<Vec<(usize, R)>> {
+        let count = self.contenders.len();
+        (0..count)
+            .map(|offset| {
+                let side = (first + offset) % count;
+                let result = call(&mut *self.contenders[side])
+                    .with_context(|| format!("{} has failed", self.kinds[side].name))?;
+                Ok((side, result))
+            })
+            .collect()
+    }
+
+    /// One round of single operations: microseconds per operation of each side.
+    fn round(&mut self, round: usize, operation: Operation, inserts: usize) -> Result<Vec<f64>> {
+        let mut taken = vec![(Duration::ZERO, 0); self.contenders.len()];
+        for number in 0..SLICES {
+            let slice = Slice { operation, inserts, number, of: SLICES };
+            for (side, (time, steps)) in self.each(round + number, |contender| contender.slice(slice))? {
+                taken[side].0 += time;
+                taken[side].1 += steps;
+            }
+        }
+        Ok(taken.into_iter().map(|(time, steps)| time.as_secs_f64() * 1e6 / steps as f64).collect())
+    }
+
+    /// All sides must hold the same. Once threads have run for a fixed time, faster sides have
+    /// more entries: then each has been compared with its own answers only.
+    fn compare(&mut self, same_entries: bool) -> Result<Totals> {
+        let totals: Vec<(usize, Totals)> = self.each(0, |contender| contender.totals())?;
+        let Some((_, first)) = totals.first().cloned() else {
+            anyhow::bail!("no side offers this durability")
+        };
+        let mut audit = None;
+        for (side, totals) in totals {
+            let name = self.kinds[side].name;
+            ensure!(
+                (totals.rows, &totals.digest) == (first.rows, &first.digest),
+                "{} and {name} hold different rows",
+                self.kinds[0].name
+            );
+            ensure!(
+                totals.audit.is_some() == self.kinds[side].audited,
+                "{name} has no audit log, or one too many"
+            );
+            if let Some(totals) = totals.audit {
+                let expected = *audit.get_or_insert(totals);
+                let same = if same_entries { totals == expected } else { totals.bytes == expected.bytes };
+                ensure!(same, "the audited work of {name} differs: {totals:?} and {expected:?}");
+            }
+        }
+        Ok(first)
+    }
+}
+
+/// Measures everything at one durability. Reads are the same at each.
+pub(crate) fn section(
+    settings: &Settings,
+    durability: Durability,
+    reads: bool,
+    folder: &Path,
+) -> Result<Section> {
+    let folder = tempfile::tempdir_in(folder)?;
+    let setup = Setup { folder: folder.path().to_owned(), tenants: settings.tenants, durability };
+    let mut field = Field::start(&settings.sides, &setup)?;
+    let sides = field.kinds.len();
+    let mut section = Section {
+        durability,
+        sides: field.kinds.clone(),
+        missing: field.missing.clone(),
+        single: Operation::ALL
+            .into_iter()
+            .filter(|operation| settings.wants(operation.name()) && (reads || operation.writes()))
+            .map(|operation| Single { operation, micros: vec![Vec::new(); sides] })
+            .collect(),
+        windows: windows(settings)
+            .into_iter()
+            .filter(|(name, _)| settings.wants(name))
+            .map(|(name, plan)| Windows { name, plan, rounds: vec![Vec::new(); sides] })
+            .collect(),
+        versions: field.versions.clone(),
+    };
+    if sides == 0 {
+        return Ok(section);
+    }
+    eprintln!("{durability:?}: {sides} sides, loading {} rows each", settings.tenants * settings.rows);
+    field.each(0, |contender| contender.load(settings.rows, BATCH))?;
+    // The first round only warms up.
+    for round in 0..=settings.rounds {
+        eprintln!("{durability:?}: single operations, round {round} of {}", settings.rounds);
+        for Single { operation, micros } in &mut section.single {
+            for (side, taken) in field.round(round, *operation, settings.inserts)?.into_iter().enumerate() {
+                if round > 0 {
+                    micros[side].push(taken);
+                }
+            }
+        }
+    }
+    field.compare(true)?;
+    for round in 0..if section.windows.is_empty() { 0 } else { settings.rounds } {
+        eprintln!("{durability:?}: threads, round {} of {}", round + 1, settings.rounds);
+        for Windows { plan, rounds, .. } in &mut section.windows {
+            for (side, window) in field.each(round, |contender| contender.window(*plan))? {
+                rounds[side].push(window);
+            }
+        }
+    }
+    let totals = field.compare(false)?;
+    eprintln!("{durability:?}: all sides hold the same {} rows", totals.rows);
+    Ok(section)
+}
+
+/// One size of the scale run: microseconds per operation, of each side in each round.
+pub(crate) struct Size {
+    pub(crate) tenants: usize,
+    /// Of each tenant.
+    pub(crate) rows: usize,
+    pub(crate) single: Vec<Single>,
+}
+
+/// Measures a few operations at one size.
+pub(crate) fn size(
+    sides: &[&'static Kind],
+    tenants: usize,
+    rows: usize,
+    (rounds, inserts): (usize, usize),
+    folder: &Path,
+) -> Result<Size> {
+    let folder = tempfile::tempdir_in(folder)?;
+    let setup = Setup { folder: folder.path().to_owned(), tenants, durability: Durability::Full };
+    eprintln!("{tenants} tenants with {rows} rows each: loading");
+    let mut field = Field::start(sides, &setup)?;
+    // Not more than half of a tenant's rows at once, so that tenants lie mixed in the file.
+    field.each(0, |contender| contender.load(rows, (rows / 2).clamp(1, 500)))?;
+    let operations = [Operation::Insert, Operation::Get, Operation::Newest, Operation::Count];
+    let mut single = operations.map(|operation| Single { operation, micros: vec![Vec::new(); sides.len()] });
+    for round in 0..=rounds {
+        eprintln!("{tenants} tenants with {rows} rows each: round {round} of {rounds}");
+        for Single { operation, micros } in &mut single {
+            for (side, taken) in field.round(round, *operation, inserts)?.into_iter().enumerate() {
+                if round > 0 {
+                    micros[side].push(taken);
+                }
+            }
+        }
+    }
+    field.compare(true)?;
+    Ok(Size { tenants, rows, single: single.into() })
+}

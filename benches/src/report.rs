@@ -1,0 +1,302 @@
+//! The tables: Markdown that reads well in a terminal too.
+
+use std::fmt::Write as _;
+
+use work::Durability;
+use work::window::Traffic;
+
+use crate::measure::{Section, Single, Size, Spread, Windows};
+use crate::sides::{BASELINE, Kind, TENANTRY};
+
+/// A table whose columns are padded to one width.
+pub(crate) struct Table(Vec<Vec<String>>);
+
+impl Table {
+    pub(crate) fn new<T: Into<String>>(head: impl IntoIterator<Item = T>) -> Self {
+        Self(vec![head.into_iter().map(Into::into).collect()])
+    }
+
+    pub(crate) fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        self.0.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let columns = self.0[0].len();
+        let width = |column: usize| self.0.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        for (number, row) in self.0.iter().enumerate() {
+            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                let space = " ".repeat(width - cell.chars().count());
+                // Names to the left, numbers to the right.
+                let (before, after) = if column == 0 { ("", &*space) } else { (&*space, "") };
+                let _ = write!(text, "| {before}{cell}{after} ");
+            }
+            text.push_str("|\n");
+            if number == 0 {
+                for (column, width) in widths.iter().enumerate() {
+                    let end = if column == 0 { '-' } else { ':' };
+                    let _ = write!(text, "| {}{end} ", "-".repeat(width.saturating_sub(1)));
+                }
+                text.push_str("|\n");
+            }
+        }
+        text
+    }
+}
+
+/// A list of names and values.
+pub(crate) fn facts(facts: &[(String, String)]) -> String {
+    facts.iter().fold(String::new(), |text, (name, value)| text + &format!("- {name}: {value}\n"))
+}
+
+/// Three digits that matter.
+fn number(value: f64) -> String {
+    match value {
+        value if value >= 1_000.0 => {
+            let digits = format!("{value:.0}");
+            let groups: Vec<&str> = digits
+                .as_bytes()
+                .rchunks(3)
+                .rev()
+                .filter_map(|group| std::str::from_utf8(group).ok())
+                .collect();
+            groups.join(",")
+        }
+        value if value >= 100.0 => format!("{value:.0}"),
+        value if value >= 10.0 => format!("{value:.1}"),
+        value => format!("{value:.2}"),
+    }
+}
+
+fn ratio(spread: Option<Spread>) -> String {
+    spread.map_or_else(
+        || "–".to_owned(),
+        |Spread { median, least, most }| {
+            format!("{} ({} to {})", number(median), number(least), number(most))
+        },
+    )
+}
+
+fn median(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    Spread::of(numbers).map_or(f64::NAN, |spread| spread.median)
+}
+
+fn label(kind: &Kind, durability: Durability) -> String {
+    let syncs = kind.always_syncs && durability == Durability::Normal;
+    if syncs { format!("{} (syncs)", kind.name) } else { kind.name.to_owned() }
+}
+
+/// Everything that was measured at one durability.
+pub(crate) fn section(section: &Section) -> String {
+    let mut text = match section.durability {
+        Durability::Full => "## Every commit synced to disk (`synchronous=FULL`)\n".to_owned(),
+        Durability::Normal => {
+            "## Commits that survive a kill of the process (`synchronous=NORMAL`)\n".to_owned()
+        }
+    };
+    for kind in &section.missing {
+        let _ = write!(text, "\n{} does not offer this durability and was not measured.\n", kind.name);
+    }
+    if section.sides.is_empty() {
+        return text;
+    }
+    if section.durability == Durability::Normal && section.sides.iter().any(|kind| kind.always_syncs) {
+        text.push_str(
+            "\n\"(syncs)\": has no cheaper commit that survives a kill of the process, and waits for the disk here too.\n",
+        );
+    }
+    if !section.single.is_empty() {
+        text.push_str("\n### One thread, one operation at a time\n");
+        text.push_str(&single(section));
+    }
+    for windows in &section.windows {
+        match windows.plan.traffic {
+            Traffic::Neighbours if windows.plan.threads == 1 => {}
+            Traffic::Neighbours => text.push_str(&neighbours(section, windows)),
+            Traffic::Insert | Traffic::Mixed => text.push_str(&threads(section, windows)),
+        }
+    }
+    text
+}
+
+fn single(section: &Section) -> String {
+    let baseline = section.baseline();
+    let head = || std::iter::once("").chain(section.single.iter().map(|single| single.operation.name()));
+    let row = |side: usize, cell: &dyn Fn(&Single) -> String| {
+        let name = label(section.sides[side], section.durability);
+        std::iter::once(name).chain(section.single.iter().map(cell)).collect::<Vec<_>>()
+    };
+    let mut text = String::new();
+    if let Some(baseline) = baseline {
+        let mut ratios = Table::new(head());
+        for side in (0..section.sides.len()).filter(|side| *side != baseline) {
+            ratios.row(row(side, &|single| {
+                ratio(Spread::of_ratios(&single.micros[side], &single.micros[baseline]))
+            }));
+        }
+        let _ = write!(
+            text,
+            "\nTime by the time of `{BASELINE}`: **below 1 is faster than hand-written**. Median of the rounds \
+             (smallest to largest).\n\n{}",
+            ratios.text()
+        );
+    }
+    let mut micros = Table::new(head());
+    for side in 0..section.sides.len() {
+        micros.row(row(side, &|single| number(median(single.micros[side].iter().copied()))));
+    }
+    let _ = write!(text, "\nMicroseconds per operation, median of the rounds.\n\n{}", micros.text());
+    text
+}
+
+/// A latency, in microseconds: the median over the rounds, so that one bad moment of the machine
+/// does not stand for all.
+fn latency(windows: &Windows, side: usize, kind: usize, quantile: f64) -> f64 {
+    median(windows.rounds[side].iter().map(|window| window.latencies[kind].micros(quantile)))
+}
+
+fn worst(windows: &Windows, side: usize, kind: usize) -> f64 {
+    windows.rounds[side].iter().map(|window| window.latencies[kind].micros(1.0)).fold(0.0, f64::max)
+}
+
+fn threads(section: &Section, windows: &Windows) -> String {
+    let kinds = windows.plan.traffic.kinds();
+    let mut head: Vec<String> =
+        ["", "operations/s", "throughput ratio", "fairness"].map(str::to_owned).into();
+    for kind in kinds {
+        head.extend(["p50", "p99", "max"].map(|column| format!("{kind} {column}, µs")));
+    }
+    let mut table = Table::new(head);
+    let throughputs = |side: usize| -> Vec<f64> {
+        windows.rounds[side].iter().map(work::window::Window::throughput).collect()
+    };
+    for (side, kind) in section.sides.iter().enumerate() {
+        let throughput = throughputs(side);
+        let ratios =
+            section.baseline().and_then(|baseline| Spread::of_ratios(&throughput, &throughputs(baseline)));
+        let fairness = median(windows.rounds[side].iter().map(work::window::Window::fairness));
+        let mut row = vec![
+            label(kind, section.durability),
+            number(median(throughput)),
+            ratio(ratios),
+            format!("{fairness:.2}"),
+        ];
+        for kind in 0..kinds.len() {
+            row.push(number(latency(windows, side, kind, 0.5)));
+            row.push(number(latency(windows, side, kind, 0.99)));
+            row.push(number(worst(windows, side, kind)));
+        }
+        table.row(row);
+    }
+    let name = capital(&windows.name);
+    format!(
+        "\n### {name}\n\nThroughput by that of `{BASELINE}`: **above 1 is more than hand-written**. Fairness: \
+         operations of the slowest thread by those of the fastest.\n\n{}",
+        table.text()
+    )
+}
+
+fn neighbours(section: &Section, beside: &Windows) -> String {
+    let alone = section
+        .windows
+        .iter()
+        .find(|windows| windows.plan.traffic == Traffic::Neighbours && windows.plan.threads == 1);
+    let Some(alone) = alone else { return String::new() };
+    let kinds = beside.plan.traffic.kinds();
+    let mut text = format!(
+        "\n### {}\n\nA light tenant inserts and gets one row every 5 ms, alone, and beside another tenant that {} \
+         threads flood with inserts. Latencies of the light tenant, and how many times longer they are beside \
+         the flood.\n",
+        capital(&beside.name),
+        beside.plan.threads - 1
+    );
+    for (number_of_kind, kind) in kinds.iter().enumerate() {
+        let mut table =
+            Table::new(["", "p50 alone", "beside", "ratio", "p99 alone", "beside", "ratio"].map(|column| {
+                if column == "p50 alone" { format!("{kind}, µs: {column}") } else { column.to_owned() }
+            }));
+        for (side, side_kind) in section.sides.iter().enumerate() {
+            let mut row = vec![label(side_kind, section.durability)];
+            for quantile in [0.5, 0.99] {
+                let latencies = |windows: &Windows| -> Vec<f64> {
+                    let of_kind =
+                        |window: &work::window::Window| window.latencies[number_of_kind].micros(quantile);
+                    windows.rounds[side].iter().map(of_kind).collect()
+                };
+                let (alone, beside) = (latencies(alone), latencies(beside));
+                row.push(number(median(alone.iter().copied())));
+                row.push(number(median(beside.iter().copied())));
+                row.push(ratio(Spread::of_ratios(&beside, &alone)));
+            }
+            table.row(row);
+        }
+        let _ = write!(text, "\n{}", table.text());
+    }
+    text
+}
+
+fn capital(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// The sides and what they are.
+pub(crate) fn sides(kinds: &[&'static Kind]) -> String {
+    let mut table = Table::new(["side", "what", "audit log, hash chain, kept counts"]);
+    for kind in kinds {
+        table.row([kind.name, kind.what, if kind.audited { "yes" } else { "no" }]);
+    }
+    table.text()
+}
+
+/// The tables of the scale run.
+pub(crate) fn sizes(kinds: &[&'static Kind], sizes: &[Size]) -> String {
+    let baseline = kinds.iter().position(|kind| kind.name == BASELINE);
+    let mut text = String::new();
+    let Some(first) = sizes.first() else { return text };
+    for (number_of_operation, single) in first.single.iter().enumerate() {
+        let mut head = vec!["tenants".to_owned(), "rows of each".to_owned()];
+        head.extend(kinds.iter().map(|kind| format!("{}, µs", kind.name)));
+        head.extend(
+            kinds.iter().filter(|kind| kind.name != BASELINE).map(|kind| format!("{}, ratio", kind.name)),
+        );
+        let mut table = Table::new(head);
+        for size in sizes {
+            let micros = &size.single[number_of_operation].micros;
+            let mut row = vec![number(size.tenants as f64), number(size.rows as f64)];
+            for value in &mut row {
+                *value = value.trim_end_matches(".00").trim_end_matches(".0").to_owned();
+            }
+            row.extend(micros.iter().map(|rounds| number(median(rounds.iter().copied()))));
+            for (side, _) in kinds.iter().enumerate().filter(|(_, kind)| kind.name != BASELINE) {
+                row.push(ratio(
+                    baseline.and_then(|baseline| Spread::of_ratios(&micros[side], &micros[baseline])),
+                ));
+            }
+            table.row(row);
+        }
+        let _ = write!(text, "\n## {}\n\n{}", capital(single.operation.name()), table.text());
+    }
+    text
+}
+
+/// How the tables of the main run came about.
+pub(crate) fn method() -> String {
+    format!(
+        "All sides do the same work on the same rows of about 200 bytes, made from the same seed: tasks with an \
+         index for each tenant by status and time. The audited sides write, in the same transaction as the change, an audit entry with a hash \
+         chain of its tenant and a payload of what was before and after, and keep the tenant's counts; their count reads a kept \
+         number. The `-plain` sides do none of that, and stand beside them: `{TENANTRY}` always does it. Ratios are to `{BASELINE}`, \
+         the same audited work written by hand.\n\n\
+         The sides run in one run of the program and take turns in small slices, so that what else the machine \
+         does meets all of them. A ratio is taken within a round; the tables have the median of the rounds with the \
+         smallest and the largest. Threads run for a fixed time, each for tenants of its own. Latencies are the median over \
+         the rounds of each round's percentile; the maximum is that of all rounds. The run counts only if at the end all \
+         sides hold the same rows in the same order, the audited ones entries for every answered write, and no \
+         count differs from what was answered.\n\n\
+         SQLx and SeaORM need another version of SQLite's bindings than Tenantry, and one program can link only \
+         one. They run in a program of their own, which the runner starts and tells which slice comes next; the time is \
+         taken there, by the same code. Their pools are called from plain threads that wait for the answer.\n"
+    )
+}

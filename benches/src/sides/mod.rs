@@ -1,0 +1,100 @@
+//! The sides of the comparison. Each has a file of its own and does the work of [`work::Worker`].
+
+use anyhow::Result;
+use work::{Contender, Run, Setup, Side};
+
+#[cfg(feature = "peers")]
+mod diesel;
+#[cfg(feature = "peers")]
+mod native_db;
+#[cfg(feature = "peers")]
+mod r2d2;
+#[cfg(feature = "peers")]
+mod redb;
+#[cfg(feature = "peers")]
+mod remote;
+mod rusqlite;
+mod sqlite;
+mod tenantry;
+
+/// The side that all ratios are to.
+pub(crate) const BASELINE: &str = "rusqlite";
+/// The side that it is all about.
+pub(crate) const TENANTRY: &str = "tenantry";
+
+/// A side that can be chosen.
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    /// For the report.
+    pub(crate) what: &'static str,
+    /// Whether it keeps an audit log and counts, as Tenantry does.
+    pub(crate) audited: bool,
+    /// Whether it waits for the disk at every durability, since it has no cheaper commit that
+    /// survives a kill of the process.
+    pub(crate) always_syncs: bool,
+    start: fn(&str, &Setup) -> Result<Started>,
+}
+
+/// A side that was asked to begin.
+pub(crate) struct Started {
+    /// None if it does not offer the durability.
+    pub(crate) contender: Option<Box<dyn Run>>,
+    /// Versions of what it is made of, if it is not made of this program's.
+    pub(crate) versions: Vec<(String, String)>,
+}
+
+impl Kind {
+    const fn new(
+        name: &'static str,
+        what: &'static str,
+        audited: bool,
+        start: fn(&str, &Setup) -> Result<Started>,
+    ) -> Self {
+        Self { name, what, audited, always_syncs: false, start }
+    }
+
+    #[cfg(feature = "peers")]
+    const fn always_syncs(mut self) -> Self {
+        self.always_syncs = true;
+        self
+    }
+
+    pub(crate) fn start(&self, setup: &Setup) -> Result<Started> {
+        (self.start)(self.name, setup)
+    }
+}
+
+fn local<S: Side + 'static>(_name: &str, setup: &Setup) -> Result<Started> {
+    let contender = Contender::<S>::create(setup)?.map(|contender| Box::new(contender) as Box<dyn Run>);
+    Ok(Started { contender, versions: Vec::new() })
+}
+
+/// All sides in the order of the tables. `-plain` is without audit log and kept counts.
+#[rustfmt::skip] // A table.
+pub(crate) const ALL: &[Kind] = &[
+    Kind::new(TENANTRY, "Tenantry", true, local::<tenantry::Tenantry>),
+    Kind::new(BASELINE, "hand-written rusqlite, one writer behind a mutex", true, local::<rusqlite::Rusqlite<true>>),
+    Kind::new("rusqlite-plain", "hand-written rusqlite, one writer behind a mutex", false, local::<rusqlite::Rusqlite<false>>),
+    #[cfg(feature = "peers")]
+    Kind::new("r2d2", "rusqlite, a pool of writers with `busy_timeout`", true, local::<r2d2::R2d2>),
+    #[cfg(feature = "peers")]
+    Kind::new("diesel", "Diesel on SQLite, one writer behind a mutex", true, local::<diesel::Diesel<true>>),
+    #[cfg(feature = "peers")]
+    Kind::new("diesel-plain", "Diesel on SQLite, one writer behind a mutex", false, local::<diesel::Diesel<false>>),
+    #[cfg(feature = "peers")]
+    Kind::new("sqlx", "SQLx on SQLite, one writer and a pool of readers", true, remote::start),
+    #[cfg(feature = "peers")]
+    Kind::new("sqlx-plain", "SQLx on SQLite, one writer and a pool of readers", false, remote::start),
+    #[cfg(feature = "peers")]
+    Kind::new("sea-orm", "SeaORM on SQLite, one writer and a pool of readers", true, remote::start),
+    #[cfg(feature = "peers")]
+    Kind::new("sea-orm-plain", "SeaORM on SQLite, one writer and a pool of readers", false, remote::start),
+    #[cfg(feature = "peers")]
+    Kind::new("redb", "redb with an index written by hand", true, local::<redb::Redb<true>>).always_syncs(),
+    #[cfg(feature = "peers")]
+    Kind::new("redb-plain", "redb with an index written by hand", false, local::<redb::Redb<false>>).always_syncs(),
+    #[cfg(feature = "peers")]
+    Kind::new("native_db", "native_db with a secondary key", true, local::<native_db::NativeDb<true>>).always_syncs(),
+    #[cfg(feature = "peers")]
+    Kind::new("native_db-plain", "native_db with a secondary key", false, local::<native_db::NativeDb<false>>).always_syncs(),
+];

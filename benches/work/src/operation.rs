@@ -1,0 +1,139 @@
+//! The operations that are timed one at a time, and what a round of them does. A plan holds
+//! places of rows and not ids, which differ from side to side.
+
+use serde::{Deserialize, Serialize};
+
+use crate::task::{Dice, Task};
+
+/// Rows of one bulk insert.
+const BULK: usize = 100;
+/// Gets in one snapshot.
+const SCOPE: usize = 20;
+/// Rows of a list.
+pub const LIST: usize = 50;
+
+/// An operation of one thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // `name` says it.
+pub enum Operation {
+    Insert,
+    InsertMany,
+    Get,
+    Gets,
+    Newest,
+    Due,
+    Count,
+    Scan,
+    Update,
+    Delete,
+}
+
+impl Operation {
+    /// In the order of the tables. Inserts and deletions of a round are as many.
+    pub const ALL: [Operation; 10] = [
+        Operation::Insert,
+        Operation::InsertMany,
+        Operation::Update,
+        Operation::Delete,
+        Operation::Get,
+        Operation::Gets,
+        Operation::Newest,
+        Operation::Due,
+        Operation::Count,
+        Operation::Scan,
+    ];
+
+    /// As it is called in options and tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Operation::Insert => "insert",
+            Operation::InsertMany => "insert 100 at once",
+            Operation::Get => "get",
+            Operation::Gets => "20 gets in one read",
+            Operation::Newest => "list newest 50",
+            Operation::Due => "list 50 open by due",
+            Operation::Count => "count",
+            Operation::Scan => "scan a tenant",
+            Operation::Update => "update",
+            Operation::Delete => "delete",
+        }
+    }
+
+    /// Whether it commits.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        matches!(self, Operation::Insert | Operation::InsertMany | Operation::Update | Operation::Delete)
+    }
+
+    /// How many there are in a round with this many inserts.
+    fn count(self, inserts: usize) -> usize {
+        let count = match self {
+            Operation::InsertMany | Operation::Scan => inserts / 20,
+            Operation::Get | Operation::Count => inserts * 5,
+            Operation::Newest | Operation::Due | Operation::Gets => inserts / 2,
+            Operation::Insert | Operation::Update | Operation::Delete => inserts,
+        };
+        count.max(2)
+    }
+
+    /// What it does in a round. `sizes` are the tenants' rows when it begins.
+    #[must_use]
+    pub fn plan(self, inserts: usize, sizes: &[usize], dice: &mut Dice) -> Vec<Step> {
+        let mut sizes = sizes.to_vec();
+        (0..self.count(inserts))
+            .map(|_| {
+                let tenant = with_rows(&sizes, dice);
+                match self {
+                    Operation::Insert => Step::Insert(tenant, dice.task()),
+                    Operation::InsertMany => Step::InsertMany(tenant, dice.tasks(BULK)),
+                    Operation::Get => Step::Get(tenant, dice.roll(sizes[tenant])),
+                    Operation::Gets => {
+                        Step::Gets(tenant, (0..SCOPE).map(|_| dice.roll(sizes[tenant])).collect())
+                    }
+                    Operation::Newest => Step::Newest(tenant),
+                    Operation::Due => Step::Due(tenant),
+                    Operation::Count => Step::Count(tenant),
+                    Operation::Scan => Step::Scan(tenant),
+                    Operation::Update => Step::Update(tenant, dice.roll(sizes[tenant]), dice.task()),
+                    Operation::Delete => {
+                        let place = dice.roll(sizes[tenant]);
+                        sizes[tenant] -= 1;
+                        Step::Delete(tenant, place)
+                    }
+                }
+            })
+            .collect()
+    }
+}
+
+/// A random tenant that has rows.
+fn with_rows(sizes: &[usize], dice: &mut Dice) -> usize {
+    let first = dice.roll(sizes.len());
+    (0..sizes.len()).map(|n| (first + n) % sizes.len()).find(|tenant| sizes[*tenant] > 0).unwrap_or(first)
+}
+
+/// One call.
+#[derive(Debug)]
+pub enum Step {
+    /// Of a new task.
+    Insert(usize, Task),
+    /// They go again at once, untimed, so that the tables keep their size.
+    InsertMany(usize, Vec<Task>),
+    /// Of the row in this place.
+    Get(usize, usize),
+    /// Of the rows in these places.
+    Gets(usize, Vec<usize>),
+    /// Of a tenant.
+    Newest(usize),
+    /// Of a tenant.
+    Due(usize),
+    /// Of a tenant.
+    Scan(usize),
+    /// Of a tenant.
+    Count(usize),
+    /// Of the row in this place.
+    Update(usize, usize, Task),
+    /// Takes the id out: the last one moves to its place.
+    Delete(usize, usize),
+}
