@@ -9,6 +9,8 @@ mod change;
 mod checkpoint;
 mod heads;
 mod queue;
+#[cfg(test)]
+mod tests;
 mod unit;
 
 use std::sync::Arc;

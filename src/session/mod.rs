@@ -64,7 +64,8 @@ impl<S: tenancy::Scope> Session<S> {
     }
 
     /// Runs several verbs as one: commits if the closure returns `Ok`, rolls back if it returns
-    /// `Err` or panics. Nobody sees the changes before the commit; reads through the handle do.
+    /// `Err` or panics. Nobody sees the changes before the commit; reads through the handle do, and
+    /// reads through a session, on whatever thread, see what is committed.
     ///
     /// While the closure runs, write through its handle: a write through a session on the same
     /// thread answers [`Error::Busy`].
