@@ -13,6 +13,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 use work::ledger::{DEVICE, key};
+use work::operation::LIST;
 use work::{AuditTotals, Entry, Ledger, Record, Setup, Side, Status, Stored, Task};
 
 use crate::database::{Database, Row};
@@ -298,16 +299,16 @@ impl<const AUDITED: bool> work::Worker for Worker<AUDITED> {
         })
     }
 
-    fn newest(&mut self, tenant: usize, limit: usize) -> Result<Vec<Record>> {
-        self.list(tasks(tenant).order_by_desc(task::Column::Id).limit(limit as u64))
+    fn newest(&mut self, tenant: usize) -> Result<Vec<Record>> {
+        self.list(tasks(tenant).order_by_desc(task::Column::Id).limit(LIST as u64))
     }
 
-    fn due(&mut self, tenant: usize, before: Timestamp, limit: usize) -> Result<Vec<Record>> {
+    fn due(&mut self, tenant: usize, before: Timestamp) -> Result<Vec<Record>> {
         let open = tasks(tenant)
             .filter(task::Column::Status.eq(Status::Open.text()))
             .filter(task::Column::Due.lt(before.as_microsecond()));
         let order = open.order_by_desc(task::Column::Due).order_by_desc(task::Column::Number);
-        self.list(order.limit(limit as u64))
+        self.list(order.limit(LIST as u64))
     }
 
     fn scan(&mut self, tenant: usize) -> Result<Vec<Record>> {

@@ -255,14 +255,13 @@ impl<const AUDITED: bool> work::Worker for Worker<AUDITED> {
         })
     }
 
-    fn newest(&mut self, tenant: usize, limit: usize) -> Result<Vec<Record>> {
-        let query = sqlx::query_as(sql::NEWEST).bind(key(tenant)).bind(limit as i64);
+    fn newest(&mut self, tenant: usize) -> Result<Vec<Record>> {
+        let query = sqlx::query_as(sql::NEWEST).bind(key(tenant));
         records(self.0.runtime.block_on(query.fetch_all(&self.0.readers))?)
     }
 
-    fn due(&mut self, tenant: usize, before: Timestamp, limit: usize) -> Result<Vec<Record>> {
-        let query =
-            sqlx::query_as(sql::DUE).bind(key(tenant)).bind(before.as_microsecond()).bind(limit as i64);
+    fn due(&mut self, tenant: usize, before: Timestamp) -> Result<Vec<Record>> {
+        let query = sqlx::query_as(sql::DUE).bind(key(tenant)).bind(before.as_microsecond());
         records(self.0.runtime.block_on(query.fetch_all(&self.0.readers))?)
     }
 

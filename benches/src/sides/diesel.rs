@@ -10,6 +10,7 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 use uuid::Uuid;
 use work::ledger::{DEVICE, key};
+use work::operation::LIST;
 use work::{AuditTotals, Durability, Entry, Heads, Ledger, Record, Setup, Side, Status, Stored, Task, sql};
 
 use super::sqlite;
@@ -165,6 +166,8 @@ pub(crate) struct Worker<const AUDITED: bool> {
 
 fn open(path: &Path, durability: Durability, cache: i64) -> Result<SqliteConnection> {
     let mut connection = SqliteConnection::establish(path.to_str().context("a path in UTF-8")?)?;
+    // What rusqlite and SQLx set by themselves.
+    connection.batch_execute("PRAGMA busy_timeout = 5000")?;
     for (name, value) in sql::PRAGMAS {
         connection.batch_execute(&format!("PRAGMA {name} = {value}"))?;
     }
@@ -317,7 +320,8 @@ fn get(connection: &mut SqliteConnection, tenant: i64, id: Uuid) -> Result<Row> 
         .filter(task::tenant.eq(tenant))
         .filter(task::id.eq(id.as_bytes().as_slice()))
         .select(Row::as_select())
-        .first(connection)?)
+        // Not `first`, which binds a limit: SQLite would prepare the statement anew each time.
+        .get_result(connection)?)
 }
 
 fn records(rows: Vec<Row>) -> Result<Vec<Record>> {
@@ -383,18 +387,18 @@ impl<const AUDITED: bool> work::Worker for Worker<AUDITED> {
             .transaction(|reader| ids.iter().map(|id| get(reader, key(tenant), *id)?.record()).collect())
     }
 
-    fn newest(&mut self, tenant: usize, limit: usize) -> Result<Vec<Record>> {
+    fn newest(&mut self, tenant: usize) -> Result<Vec<Record>> {
         let query = task::table.filter(task::tenant.eq(key(tenant))).order(task::id.desc());
-        records(query.limit(limit as i64).select(Row::as_select()).load(&mut self.reader)?)
+        records(query.limit(LIST as i64).select(Row::as_select()).load(&mut self.reader)?)
     }
 
-    fn due(&mut self, tenant: usize, before: Timestamp, limit: usize) -> Result<Vec<Record>> {
+    fn due(&mut self, tenant: usize, before: Timestamp) -> Result<Vec<Record>> {
         let query = task::table
             .filter(task::tenant.eq(key(tenant)))
             .filter(task::status.eq(Status::Open.text()))
             .filter(task::due.lt(before.as_microsecond()))
             .order((task::due.desc(), task::number.desc()));
-        records(query.limit(limit as i64).select(Row::as_select()).load(&mut self.reader)?)
+        records(query.limit(LIST as i64).select(Row::as_select()).load(&mut self.reader)?)
     }
 
     fn scan(&mut self, tenant: usize) -> Result<Vec<Record>> {
@@ -404,7 +408,7 @@ impl<const AUDITED: bool> work::Worker for Worker<AUDITED> {
 
     fn count(&mut self, tenant: usize) -> Result<u64> {
         let count: i64 = if AUDITED {
-            row_head::table.find(key(tenant)).select(row_head::count).first(&mut self.reader)?
+            row_head::table.find(key(tenant)).select(row_head::count).get_result(&mut self.reader)?
         } else {
             task::table.filter(task::tenant.eq(key(tenant))).count().get_result(&mut self.reader)?
         };

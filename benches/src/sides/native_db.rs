@@ -11,6 +11,7 @@ use native_model::{Model, native_model};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use work::ledger::{Chain, key};
+use work::operation::LIST;
 use work::{AuditTotals, Entry, Head, Heads, Ledger, Record, Setup, Side, Status, Stored, Task};
 
 /// Parts of a key in the order of their bytes.
@@ -310,19 +311,19 @@ impl<const AUDITED: bool> work::Worker for Worker<AUDITED> {
         ids.iter().map(|id| get(&transaction, tenant, *id)).collect()
     }
 
-    fn newest(&mut self, tenant: usize, limit: usize) -> Result<Vec<Record>> {
+    fn newest(&mut self, tenant: usize) -> Result<Vec<Record>> {
         let transaction = self.database.r_transaction()?;
         let scan = transaction.scan().primary::<Row>()?;
-        scan.range(rows_of(tenant))?.rev().take(limit).map(|row| row?.record()).collect()
+        scan.range(rows_of(tenant))?.rev().take(LIST).map(|row| row?.record()).collect()
     }
 
-    fn due(&mut self, tenant: usize, before: Timestamp, limit: usize) -> Result<Vec<Record>> {
+    fn due(&mut self, tenant: usize, before: Timestamp) -> Result<Vec<Record>> {
         let transaction = self.database.r_transaction()?;
         let bound = |due| due_key(key(tenant), Status::Open, Some(due), 0);
         let scan = transaction.scan().secondary::<Row>(RowKey::by_due)?;
         scan.range(bound(0)..bound(before.as_microsecond()))?
             .rev()
-            .take(limit)
+            .take(LIST)
             .map(|row| row?.record())
             .collect()
     }

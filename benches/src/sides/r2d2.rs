@@ -94,13 +94,13 @@ impl work::Worker for Worker {
         sqlite::gets(&*self.pool.get()?, tenant, ids)
     }
 
-    fn newest(&mut self, tenant: usize, limit: usize) -> Result<Vec<Record>> {
-        sqlite::list(&*self.pool.get()?, sql::NEWEST, &[&key(tenant), &(limit as i64)])
+    fn newest(&mut self, tenant: usize) -> Result<Vec<Record>> {
+        sqlite::list(&*self.pool.get()?, sql::NEWEST, &[&key(tenant)])
     }
 
-    fn due(&mut self, tenant: usize, before: Timestamp, limit: usize) -> Result<Vec<Record>> {
+    fn due(&mut self, tenant: usize, before: Timestamp) -> Result<Vec<Record>> {
         let before = before.as_microsecond();
-        sqlite::list(&*self.pool.get()?, sql::DUE, &[&key(tenant), &before, &(limit as i64)])
+        sqlite::list(&*self.pool.get()?, sql::DUE, &[&key(tenant), &before])
     }
 
     fn scan(&mut self, tenant: usize) -> Result<Vec<Record>> {

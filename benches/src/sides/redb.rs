@@ -9,6 +9,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use work::ledger::{Chain, key};
+use work::operation::LIST;
 use work::{AuditTotals, Entry, Head, Heads, Ledger, Record, Setup, Side, Status, Stored, Task};
 
 const TASKS: TableDefinition<'_, (i64, u128), &[u8]> = TableDefinition::new("task");
@@ -268,12 +269,12 @@ impl<const AUDITED: bool> work::Worker for Worker<AUDITED> {
         ids.iter().map(|id| get(&tasks, key(tenant), id.as_u128())).collect()
     }
 
-    fn newest(&mut self, tenant: usize, limit: usize) -> Result<Vec<Record>> {
+    fn newest(&mut self, tenant: usize) -> Result<Vec<Record>> {
         let tasks = self.database.begin_read()?.open_table(TASKS)?;
         let range = tasks.range((key(tenant), 0)..=(key(tenant), u128::MAX))?;
         range
             .rev()
-            .take(limit)
+            .take(LIST)
             .map(|row| {
                 let (key, row) = row?;
                 postcard::from_bytes::<Row>(row.value())?.record(key.value().1)
@@ -281,12 +282,12 @@ impl<const AUDITED: bool> work::Worker for Worker<AUDITED> {
             .collect()
     }
 
-    fn due(&mut self, tenant: usize, before: Timestamp, limit: usize) -> Result<Vec<Record>> {
+    fn due(&mut self, tenant: usize, before: Timestamp) -> Result<Vec<Record>> {
         let transaction = self.database.begin_read()?;
         let (tasks, due) = (transaction.open_table(TASKS)?, transaction.open_table(DUE)?);
         let bound = |due| due_key(key(tenant), 0, Status::Open, Some(due));
         let range = due.range(bound(i64::MIN)..bound(before.as_microsecond()))?;
-        range.rev().take(limit).map(|found| get(&tasks, key(tenant), found?.0.value().3)).collect()
+        range.rev().take(LIST).map(|found| get(&tasks, key(tenant), found?.0.value().3)).collect()
     }
 
     fn scan(&mut self, tenant: usize) -> Result<Vec<Record>> {

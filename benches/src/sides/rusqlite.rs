@@ -114,12 +114,12 @@ impl<const AUDITED: bool> work::Worker for Worker<AUDITED> {
         sqlite::gets(&self.reader, tenant, ids)
     }
 
-    fn newest(&mut self, tenant: usize, limit: usize) -> Result<Vec<Record>> {
-        self.list(sql::NEWEST, &[&key(tenant), &(limit as i64)])
+    fn newest(&mut self, tenant: usize) -> Result<Vec<Record>> {
+        self.list(sql::NEWEST, &[&key(tenant)])
     }
 
-    fn due(&mut self, tenant: usize, before: Timestamp, limit: usize) -> Result<Vec<Record>> {
-        self.list(sql::DUE, &[&key(tenant), &before.as_microsecond(), &(limit as i64)])
+    fn due(&mut self, tenant: usize, before: Timestamp) -> Result<Vec<Record>> {
+        self.list(sql::DUE, &[&key(tenant), &before.as_microsecond()])
     }
 
     fn scan(&mut self, tenant: usize) -> Result<Vec<Record>> {

@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use tenantry::{Id, Record, Store, TenantSession, UserId};
 use uuid::Uuid;
+use work::operation::LIST;
 use work::{AuditTotals, Durability, Setup, Side, Status, Task};
 
 pub(crate) struct Tenantry {
@@ -97,15 +98,15 @@ impl work::Worker for Worker {
         Ok(self.sessions[tenant].read(read)?)
     }
 
-    fn newest(&mut self, tenant: usize, limit: usize) -> Result<Vec<Self::Row>> {
+    fn newest(&mut self, tenant: usize) -> Result<Vec<Self::Row>> {
         let order = Record::<Task>::CREATED.desc();
-        Ok(self.sessions[tenant].query::<Task>().order_by(order).limit(limit as u64).list()?)
+        Ok(self.sessions[tenant].query::<Task>().order_by(order).limit(LIST as u64).list()?)
     }
 
-    fn due(&mut self, tenant: usize, before: Timestamp, limit: usize) -> Result<Vec<Self::Row>> {
+    fn due(&mut self, tenant: usize, before: Timestamp) -> Result<Vec<Self::Row>> {
         let filter = Task::STATUS.eq(Status::Open).and(Task::DUE.lt(before));
         let query = self.sessions[tenant].query::<Task>().filter(filter);
-        Ok(query.order_by(Task::DUE.desc()).limit(limit as u64).list()?)
+        Ok(query.order_by(Task::DUE.desc()).limit(LIST as u64).list()?)
     }
 
     fn scan(&mut self, tenant: usize) -> Result<Vec<Self::Row>> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::operation::{LIST, Operation, Step};
+use crate::operation::{Operation, Step};
 use crate::side::{AuditTotals, Setup, Side, Worker};
 use crate::task::{DUE_BEFORE, Dice};
 use crate::window::{self, Plan, Window};
@@ -161,11 +161,11 @@ impl<S: Side> Contender<S> {
                 began.elapsed()
             }
             Step::Newest(tenant) => {
-                black_box(worker.newest(*tenant, LIST)?);
+                black_box(worker.newest(*tenant)?);
                 began.elapsed()
             }
             Step::Due(tenant) => {
-                black_box(worker.due(*tenant, DUE_BEFORE, LIST)?);
+                black_box(worker.due(*tenant, DUE_BEFORE)?);
                 began.elapsed()
             }
             Step::Scan(tenant) => {
@@ -247,7 +247,7 @@ impl<S: Side> Run for Contender<S> {
                 self.ids[tenant].len()
             );
             rows += count;
-            let lists = [scan, worker.newest(tenant, LIST)?, worker.due(tenant, DUE_BEFORE, LIST)?];
+            let lists = [scan, worker.newest(tenant)?, worker.due(tenant, DUE_BEFORE)?];
             for list in lists {
                 digest.update((list.len() as u64).to_be_bytes());
                 for row in list {

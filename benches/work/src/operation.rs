@@ -9,7 +9,7 @@ use crate::task::{Dice, Task};
 const BULK: usize = 100;
 /// Gets in one snapshot.
 const SCOPE: usize = 20;
-/// Rows of a list.
+/// Rows of a list; the statements in [`sql`](crate::sql) have it written out.
 pub const LIST: usize = 50;
 
 /// An operation of one thread.

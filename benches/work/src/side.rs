@@ -86,10 +86,10 @@ pub trait Worker: Send {
     fn get(&mut self, tenant: usize, id: Uuid) -> Result<Self::Row>;
     /// Several tasks, one after the other, in one snapshot.
     fn gets(&mut self, tenant: usize, ids: &[Uuid]) -> Result<Vec<Self::Row>>;
-    /// The tasks that were inserted last, the newest first.
-    fn newest(&mut self, tenant: usize, limit: usize) -> Result<Vec<Self::Row>>;
-    /// Open tasks that are due before a time, the latest first.
-    fn due(&mut self, tenant: usize, before: Timestamp, limit: usize) -> Result<Vec<Self::Row>>;
+    /// The [`LIST`](crate::operation::LIST) tasks that were inserted last, the newest first.
+    fn newest(&mut self, tenant: usize) -> Result<Vec<Self::Row>>;
+    /// [`LIST`](crate::operation::LIST) open tasks that are due before a time, the latest first.
+    fn due(&mut self, tenant: usize, before: Timestamp) -> Result<Vec<Self::Row>>;
     /// All tasks of a tenant, the oldest first.
     fn scan(&mut self, tenant: usize) -> Result<Vec<Self::Row>>;
     /// How many tasks a tenant has.

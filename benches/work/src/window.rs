@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::latency::Latencies;
-use crate::operation::LIST;
 use crate::side::Worker;
 use crate::task::{Dice, Task};
 
@@ -211,7 +210,7 @@ impl<W: Worker> Thread<'_, W> {
             }
             6 | 7 => {
                 let began = Instant::now();
-                black_box(self.worker.newest(tenant, LIST)?);
+                black_box(self.worker.newest(tenant)?);
                 self.note(0, began);
             }
             8 if !self.done.made.is_empty() => {
