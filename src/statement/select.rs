@@ -287,7 +287,8 @@ impl<'t> Select<'t> {
         let (tie, direction) = self.tie_column();
         sql.push(tie).push(spelled(direction));
         if let Some(limit) = self.spec.limit {
-            sql.push(" LIMIT ").bind(Param::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+            // A number in the text: SQLite prepares a statement again for each value bound to LIMIT.
+            sql.push(" LIMIT ").push(&i64::try_from(limit).unwrap_or(i64::MAX).to_string());
         }
         Ok(())
     }
