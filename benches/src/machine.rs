@@ -52,7 +52,11 @@ pub(crate) fn versions(others: &[(String, String)]) -> Vec<(String, String)> {
     {
         tenantry.1 = format!("{} at commit {commit}", tenantry.1);
     }
-    versions.extend_from_slice(others);
+    for version in others {
+        if !versions.contains(version) {
+            versions.push(version.clone());
+        }
+    }
     versions
 }
 

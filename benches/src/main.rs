@@ -105,12 +105,10 @@ fn scale(options: &Scale) -> Result<()> {
 
 /// Machine, versions and sizes.
 fn about(data: &Path, versions: &[(String, String)], described: &str) -> Result<String> {
-    let mut versions = versions.to_vec();
-    versions.dedup();
     Ok(format!(
         "Sizes: {described}.\n\nMachine:\n\n{}\nVersions:\n\n{}",
         report::facts(&machine::machine(data)?),
-        report::facts(&machine::versions(&versions))
+        report::facts(&machine::versions(versions))
     ))
 }
 

@@ -166,8 +166,8 @@ pub(crate) fn sizes(kinds: &[&'static Kind], sizes: &[Size], folder: &Path) -> R
     let tenants: fn(&Size) -> usize = |size| size.tenants;
     let rows: fn(&Size) -> usize = |size| size.rows;
     for (file, title, sizes, place) in [
-        ("scale-tenants.svg", "The same rows in more tenants", by_tenants, tenants),
-        ("scale-rows.svg", "More rows in one tenant", by_rows, rows),
+        ("scale-tenants.svg", "The same rows in more and more tenants", by_tenants, tenants),
+        ("scale-rows.svg", "One tenant with more and more rows", by_rows, rows),
     ] {
         if sizes.len() > 1 {
             curves(&folder.join(file), title, kinds, &sizes, place)
@@ -198,8 +198,8 @@ fn curves(
             })
         };
         let all: Vec<(f64, f64)> = (0..kinds.len()).flat_map(values).collect();
-        let across = range(all.iter().map(|(place, _)| *place), 1.0);
-        let up = range(all.iter().map(|(_, value)| *value), 1.6);
+        let across = range(all.iter().map(|(place, _)| *place));
+        let up = decades(range(all.iter().map(|(_, value)| *value)));
         let mut chart = ChartBuilder::on(area)
             .caption(single.operation.name(), (FONT, 15).into_font().color(&INK))
             .margin(12)
@@ -220,14 +220,23 @@ fn curves(
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
             chart.draw_series(values(side).map(|point| Circle::new(point, 3, color.filled())))?;
         }
-        chart.configure_series_labels().background_style(WHITE.mix(0.8)).draw()?;
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .background_style(WHITE.mix(0.8))
+            .draw()?;
     }
     root.present()?;
     Ok(())
 }
 
-fn range(values: impl Iterator<Item = f64> + Clone, margin: f64) -> Range<f64> {
+/// Whole decades, so that the axis has labels.
+fn decades(range: Range<f64>) -> Range<f64> {
+    10f64.powf(range.start.log10().floor())..10f64.powf(range.end.log10().ceil())
+}
+
+fn range(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
     let least = values.clone().fold(f64::INFINITY, f64::min);
     let most = values.fold(0.0, f64::max);
-    least / margin..most * margin
+    least..most
 }

@@ -21,21 +21,24 @@ impl Table {
     }
 
     pub(crate) fn text(&self) -> String {
-        let columns = self.0[0].len();
+        let columns = 0..self.0[0].len();
         let width = |column: usize| self.0.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let widths: Vec<usize> = columns.clone().map(width).collect();
+        // Numbers stand to the right.
+        let is_number = |cell: &str| cell.starts_with(|first: char| first.is_ascii_digit() || first == '–');
+        let numbers: Vec<bool> =
+            columns.map(|column| self.0[1..].iter().all(|row| is_number(&row[column]))).collect();
         let mut text = String::new();
-        for (number, row) in self.0.iter().enumerate() {
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+        for (line, row) in self.0.iter().enumerate() {
+            for ((cell, width), number) in row.iter().zip(&widths).zip(&numbers) {
                 let space = " ".repeat(width - cell.chars().count());
-                // Names to the left, numbers to the right.
-                let (before, after) = if column == 0 { ("", &*space) } else { (&*space, "") };
+                let (before, after) = if *number { (&*space, "") } else { ("", &*space) };
                 let _ = write!(text, "| {before}{cell}{after} ");
             }
             text.push_str("|\n");
-            if number == 0 {
-                for (column, width) in widths.iter().enumerate() {
-                    let end = if column == 0 { '-' } else { ':' };
+            if line == 0 {
+                for (width, number) in widths.iter().zip(&numbers) {
+                    let end = if *number { ':' } else { '-' };
                     let _ = write!(text, "| {}{end} ", "-".repeat(width.saturating_sub(1)));
                 }
                 text.push_str("|\n");
