@@ -1,6 +1,7 @@
 //! Changes of records: what the row, its audit entry and the heads become, together.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use jiff::Timestamp;
 use rusqlite::ffi;
@@ -230,10 +231,13 @@ impl<'u> Changes<'u> {
             // Records that refer to each other can only go together: the database looks again
             // when all of them are gone (https://sqlite.org/pragma.html#pragma_defer_foreign_keys).
             self.unit.connection()?.execute_batch("PRAGMA defer_foreign_keys = ON")?;
-            let outcome = self.delete_rows(&plan, tenant).and_then(|()| self.check_held(table));
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                self.delete_rows(&plan, tenant).and_then(|()| self.check_held(table))
+            }));
             // This also forgets what is still violated, so the check comes before it.
             self.unit.connection()?.execute_batch("PRAGMA defer_foreign_keys = OFF")?;
-            outcome
+            // Others' work may follow in this transaction after a panic.
+            outcome.unwrap_or_else(|panic| resume_unwind(panic))
         } else {
             self.delete_rows(&plan, tenant)
         }

@@ -26,7 +26,7 @@ const BATCH_MAX: usize = 256;
 /// Callers of one tenant in it, so that who comes in late does not wait for all of another's.
 const BATCH_SHARE: usize = 32;
 /// Nobody joins a transaction that is older.
-const BATCH_TIME: Duration = Duration::from_millis(5);
+const BATCH_TIME: Duration = if cfg!(test) { Duration::from_secs(10) } else { Duration::from_millis(5) };
 /// How often a leader looks for company that does not come.
 const POLLS: usize = 3;
 /// How long closing waits for reads that are under way.
@@ -151,21 +151,27 @@ impl Committer {
         }
         let answer = Answer::default();
         let work = pack(actor, work, Arc::clone(&answer));
-        match self.wait(lane, Some(work))? {
-            None => {}
-            Some((writer, None)) => self.hand_over(writer),
-            Some((writer, Some(work))) => {
+        let shared = match self.wait(lane, Some(work)) {
+            Ok(None) => Ok(()),
+            Ok(Some((writer, None))) => {
+                self.hand_over(writer);
+                Ok(())
+            }
+            Ok(Some((writer, Some(work)))) => {
                 let mut unit = Unit::begin(Arc::clone(self), writer)?;
                 if work(&mut unit) {
                     unit.commit()?;
                 }
+                Ok(())
             }
-        }
+            Err(error) => Err(error),
+        };
         let answer = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
         match answer {
-            Some(Ok(result)) => result,
+            // However the commit ended: it is the caller's own.
             Some(Err(panic)) => resume_unwind(panic),
-            None => Err(LOST),
+            Some(Ok(result)) => shared.and(result),
+            None => shared.and(Err(LOST)),
         }
     }
 
@@ -277,6 +283,12 @@ impl Committer {
         !matches!(self.lock().slot, Slot::Free(_))
     }
 
+    /// How many callers wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().lanes.waiting()
+    }
+
     /// Moves the log into the database file and closes the connection. No write begins afterwards.
     pub(crate) fn close(&self) -> Result<()> {
         let writer = match self.take(TenantKey::REFERENCE) {
@@ -375,11 +387,12 @@ pub(super) fn gather(committer: &Committer, unit: &mut Unit) {
         match committer.next_work(&unit.company.shares) {
             Some((lane, ticket, work)) => {
                 polls = 0;
-                if unit.guest(work) {
+                // An error, too, speaks of what others in this transaction did: it is told once that
+                // is committed. Only whoever made SQLite end the transaction knows already.
+                if unit.guest(work) || unit.connection().is_ok() {
                     *unit.company.shares.entry(lane).or_insert(0) += 1;
                     unit.company.tickets.push(ticket);
                 } else {
-                    // Nothing of it is left to commit; its own error is its answer.
                     ticket.tell(Told::Done(Ok(())));
                 }
             }

@@ -329,9 +329,9 @@ impl Unit {
 
 impl Drop for Unit {
     fn drop(&mut self) {
-        if self.writer.as_ref().is_some_and(|writer| !writer.connection.is_autocommit()) {
-            self.roll_back();
-        }
+        // Also when SQLite has ended the transaction: the heads in memory still hold its work. After
+        // a commit there is nothing to take back.
+        self.roll_back();
         self.company.answer(|| Err(LOST));
         if let Some(writer) = self.writer.take() {
             self.committer.hand_over(writer);

@@ -152,7 +152,7 @@ impl Inner {
         Ok(TenantStats { rows, bytes, reads, writes })
     }
 
-    fn committer(&self) -> Result<&Arc<Committer>> {
+    pub(crate) fn committer(&self) -> Result<&Arc<Committer>> {
         self.check_open()?;
         self.committer
             .as_ref()
