@@ -215,13 +215,16 @@ impl Error {
         matches!(self, Error::Busy { .. } | Error::Locked { .. } | Error::Full | Error::Io { .. })
     }
 
+    /// What callers are told whose work was undone because the transaction that they shared ended.
+    pub(crate) const LOST: Self = Error::Busy {
+        reason: "the transaction was rolled back with others after a failure; nothing of this call was kept: repeat it",
+    };
+
     /// What a caller is told whose work shared a commit that failed for this reason.
     pub(crate) fn for_another(&self) -> Self {
         match self {
             Error::Full => Error::Full,
-            _ => Error::Busy {
-                reason: "the commit that this call shared with others failed; nothing of it was kept: repeat it",
-            },
+            _ => Self::LOST,
         }
     }
 

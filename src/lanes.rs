@@ -2,6 +2,8 @@
 //! first one is served after at most one of theirs.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 use crate::identity::TenantKey;
 
@@ -19,16 +21,11 @@ impl<T> Default for Lanes<T> {
 }
 
 impl<T> Lanes<T> {
-    /// How many wait.
-    #[cfg(test)]
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting.values().map(VecDeque::len).sum()
-    }
-
     pub(crate) fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
 
+    /// How many wait.
     pub(crate) fn len(&self) -> usize {
         self.waiting.values().map(VecDeque::len).sum()
     }
@@ -75,6 +72,49 @@ impl<T> Lanes<T> {
             self.turns.retain(|other| *other != lane);
         }
         removed
+    }
+}
+
+/// Where one who waits finds what somebody else gives.
+#[derive(Debug)]
+pub(crate) struct Ticket<T> {
+    given: Mutex<Option<T>>,
+    changed: Condvar,
+}
+
+impl<T> Default for Ticket<T> {
+    fn default() -> Self {
+        Self { given: Mutex::new(None), changed: Condvar::new() }
+    }
+}
+
+impl<T> Ticket<T> {
+    pub(crate) fn give(&self, thing: T) {
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = Some(thing);
+        self.changed.notify_one();
+    }
+
+    /// Waits for as long as it takes.
+    pub(crate) fn wait(&self) -> T {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match given.take() {
+                Some(thing) => return thing,
+                None => given = self.changed.wait(given).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    /// Waits until a time; none if nothing was given by then.
+    pub(crate) fn wait_until(&self, until: Instant) -> Option<T> {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(thing) = given.take() {
+                return Some(thing);
+            }
+            let left = until.checked_duration_since(Instant::now())?;
+            given = self.changed.wait_timeout(given, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 }
 

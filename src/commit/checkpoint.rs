@@ -18,15 +18,15 @@ use crate::error::Result;
 const PAGES: i32 = 8_000;
 
 thread_local! {
-    /// The pages in the log after the commit that this thread made last.
-    static PAGES_IN_LOG: Cell<i32> = const { Cell::new(0) };
+    /// The pages in the log after the commit that this thread made last, until somebody has asked.
+    static PAGES_IN_LOG: Cell<Option<i32>> = const { Cell::new(None) };
 }
 
 /// Lets a connection's commits tell how long the log is; SQLite's own checkpoints end with it
 /// (<https://sqlite.org/c3ref/wal_hook.html>).
 pub(crate) fn observe_log(connection: &Connection) {
     connection.wal_hook(Some(|_, pages| {
-        PAGES_IN_LOG.set(pages);
+        PAGES_IN_LOG.set(Some(pages));
         Ok(())
     }));
 }
@@ -39,14 +39,9 @@ pub(crate) struct Checkpoints {
     path: PathBuf,
     /// The pages in the log when it was moved last.
     moved_at: AtomicI32,
-    shared: Arc<Shared>,
-    worker: Mutex<Worker>,
-}
-
-#[derive(Default)]
-struct Shared {
     /// Whether the writer is to move the rest.
-    unfinished: AtomicBool,
+    unfinished: Arc<AtomicBool>,
+    worker: Mutex<Worker>,
 }
 
 enum Worker {
@@ -61,14 +56,15 @@ impl Checkpoints {
         Self {
             path: path.to_owned(),
             moved_at: AtomicI32::new(0),
-            shared: Arc::default(),
+            unfinished: Arc::default(),
             worker: Mutex::new(Worker::NotYet(Box::new(open))),
         }
     }
 
     /// After a commit on this thread: wakes the worker if the log has become long.
     pub(super) fn note(&self) {
-        let pages = PAGES_IN_LOG.get();
+        // A commit that wrote nothing tells nothing.
+        let Some(pages) = PAGES_IN_LOG.take() else { return };
         let moved_at = self.moved_at.load(Ordering::Relaxed);
         if pages < moved_at {
             // It began anew.
@@ -85,21 +81,23 @@ impl Checkpoints {
             Worker::NotYet(open) => self.start(open),
             other => other,
         };
-        if let Worker::Runs(sender, _) = &*worker {
+        match &*worker {
             // A full channel means that it has been asked already.
-            let _ = sender.try_send(());
+            Worker::Runs(sender, _) => drop(sender.try_send(())),
+            // No thread could be started, and none is needed to close.
+            Worker::NotYet(_) | Worker::Stopped => self.unfinished.store(true, Ordering::Release),
         }
     }
 
     fn start(&self, open: Open) -> Worker {
         let (sender, receiver) = sync_channel(1);
-        let (path, shared) = (self.path.clone(), Arc::clone(&self.shared));
+        let (path, unfinished) = (self.path.clone(), Arc::clone(&self.unfinished));
         let name = "tenantry-checkpoint".to_owned();
-        match std::thread::Builder::new().name(name).spawn(move || work(&path, open, &receiver, &shared)) {
+        match std::thread::Builder::new().name(name).spawn(move || work(&path, open, &receiver, &unfinished))
+        {
             Ok(handle) => Worker::Runs(sender, handle),
             Err(error) => {
                 tracing::warn!(%error, "no thread for checkpoints: the writer makes them itself");
-                self.shared.unfinished.store(true, Ordering::Release);
                 Worker::Stopped
             }
         }
@@ -107,7 +105,7 @@ impl Checkpoints {
 
     /// Before a transaction: moves what the worker could not.
     pub(super) fn finish(&self, connection: &Connection) {
-        if self.shared.unfinished.swap(false, Ordering::AcqRel)
+        if self.unfinished.swap(false, Ordering::AcqRel)
             && let Err(error) = checkpoint(connection)
         {
             tracing::warn!(%error, "a checkpoint failed");
@@ -128,22 +126,17 @@ impl Checkpoints {
     }
 }
 
-fn work(path: &Path, open: Open, asked: &Receiver<()>, shared: &Shared) {
-    let connection = match open(path) {
-        Ok(connection) => connection,
-        Err(error) => {
-            tracing::warn!(%error, "no connection for checkpoints: the writer makes them itself");
-            while asked.recv().is_ok() {
-                shared.unfinished.store(true, Ordering::Release);
-            }
-            return;
-        }
-    };
+fn work(path: &Path, open: Open, asked: &Receiver<()>, unfinished: &AtomicBool) {
+    let connection = open(path)
+        .inspect_err(
+            |error| tracing::warn!(%error, "no connection for checkpoints: the writer makes them itself"),
+        )
+        .ok();
     while asked.recv().is_ok() {
-        if let Err(error) = checkpoint(&connection) {
+        if let Some(Err(error)) = connection.as_ref().map(checkpoint) {
             tracing::warn!(%error, "a checkpoint in the background failed");
         }
-        shared.unfinished.store(true, Ordering::Release);
+        unfinished.store(true, Ordering::Release);
     }
 }
 

@@ -5,8 +5,6 @@
 //! all. `heads` is what the writer remembers of each tenant, `change` what a record becomes, and
 //! `checkpoint` moves the write-ahead log into the file meanwhile.
 
-#[cfg(test)]
-mod batches;
 mod change;
 mod checkpoint;
 mod heads;

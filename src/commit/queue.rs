@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -18,14 +18,14 @@ use super::checkpoint::Checkpoints;
 use super::unit::{Actor, Unit};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, Ticket};
 use crate::monitor::{CommitStats, Counter, summary_of_sizes, summary_of_times};
 
 /// Callers whose work one commit holds at most.
 const BATCH_MAX: usize = 256;
 /// Callers of one tenant in it, so that who comes in late does not wait for all of another's.
 const BATCH_SHARE: usize = 32;
-/// Nobody joins a transaction that is older.
+/// Nobody joins a transaction that is older; in tests, which look into batches, much older.
 const BATCH_TIME: Duration = if cfg!(test) { Duration::from_secs(10) } else { Duration::from_millis(5) };
 /// How often a leader looks for company that does not come.
 const POLLS: usize = 3;
@@ -72,48 +72,17 @@ enum Slot {
 /// Somebody who waits; without work, for the writer itself.
 struct Waiting {
     since: Instant,
-    ticket: Arc<Ticket>,
+    thread: ThreadId,
+    ticket: Arc<Ticket<Told>>,
     work: Option<Work>,
 }
 
 /// What a waiting caller is told.
-pub(super) struct Ticket {
-    thread: ThreadId,
-    told: Mutex<Told>,
-    changed: Condvar,
-}
-
-enum Told {
-    Nothing,
+pub(super) enum Told {
     /// To lead, beginning with its own work.
     Lead(Box<Writer>, Option<Work>),
     /// Its work was run, and committed or lost.
     Done(Result<()>),
-}
-
-impl Ticket {
-    fn tell(&self, told: Told) {
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
-        self.changed.notify_one();
-    }
-
-    /// Waits until something is told, or until a time.
-    fn wait(&self, until: Option<Instant>) -> Told {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match std::mem::replace(&mut *told, Told::Nothing) {
-                Told::Nothing => {}
-                news => return news,
-            }
-            told = match until.map(|until| until.checked_duration_since(Instant::now())) {
-                None => self.changed.wait(told).unwrap_or_else(PoisonError::into_inner),
-                Some(Some(left)) => {
-                    self.changed.wait_timeout(told, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-                Some(None) => return Told::Nothing,
-            };
-        }
-    }
 }
 
 impl Committer {
@@ -171,7 +140,7 @@ impl Committer {
             // However the commit ended: it is the caller's own.
             Some(Err(panic)) => resume_unwind(panic),
             Some(Ok(result)) => shared.and(result),
-            None => shared.and(Err(LOST)),
+            None => shared.and(Err(Error::LOST)),
         }
     }
 
@@ -188,40 +157,38 @@ impl Committer {
             Some(writer) => Ok(writer),
             None => match self.wait(lane, None)? {
                 Some((writer, _)) => Ok(writer),
-                None => Err(LOST),
+                None => Err(Error::LOST),
             },
         }
     }
 
     /// Queues. The writer, with the work that was not run yet; or none once it was run.
     fn wait(&self, lane: TenantKey, work: Option<Work>) -> Result<Option<(Box<Writer>, Option<Work>)>> {
-        let ticket = Arc::new(Ticket {
-            thread: thread::current().id(),
-            told: Mutex::new(Told::Nothing),
-            changed: Condvar::new(),
-        });
+        let ticket = Arc::new(Ticket::default());
         {
             let mut queue = self.lock();
             if let Some(writer) = queue.take_free()? {
                 return Ok(Some((writer, work)));
             }
-            queue.lanes.push(lane, Waiting { since: Instant::now(), ticket: Arc::clone(&ticket), work });
+            let (since, thread) = (Instant::now(), thread::current().id());
+            queue.lanes.push(lane, Waiting { since, thread, ticket: Arc::clone(&ticket), work });
         }
-        let mut told = ticket.wait(Some(Instant::now() + self.wait_max));
-        if let Told::Nothing = told {
-            let mut queue = self.lock();
-            if queue.lanes.remove(lane, |waiting| Arc::ptr_eq(&waiting.ticket, &ticket)).is_some() {
-                queue.counts.timeouts += 1;
-                return Err(Error::Busy { reason: "other transactions took too long; try again" });
+        let told = match ticket.wait_until(Instant::now() + self.wait_max) {
+            Some(told) => told,
+            None => {
+                let mut queue = self.lock();
+                if queue.lanes.remove(lane, |waiting| Arc::ptr_eq(&waiting.ticket, &ticket)).is_some() {
+                    queue.counts.timeouts += 1;
+                    return Err(Error::Busy { reason: "other transactions took too long; try again" });
+                }
+                drop(queue);
+                // A leader has taken the work by now, and will say how it ended.
+                ticket.wait()
             }
-            drop(queue);
-            // A leader has taken the work by now, and will say how it ended.
-            told = ticket.wait(None);
-        }
+        };
         match told {
             Told::Lead(writer, work) => Ok(Some((writer, work))),
             Told::Done(outcome) => outcome.map(|()| None),
-            Told::Nothing => Err(LOST),
         }
     }
 
@@ -229,7 +196,7 @@ impl Committer {
     pub(super) fn next_work(
         &self,
         shares: &HashMap<TenantKey, usize>,
-    ) -> Option<(TenantKey, Arc<Ticket>, Work)> {
+    ) -> Option<(TenantKey, Arc<Ticket<Told>>, Work)> {
         let mut queue = self.lock();
         let (lane, waiting) = queue.lanes.next_where(|lane, first| {
             first.work.is_some() && shares.get(&lane).is_none_or(|count| *count < BATCH_SHARE)
@@ -270,9 +237,9 @@ impl Committer {
         let mut queue = self.lock();
         match queue.lanes.next() {
             Some(waiting) => {
-                queue.slot = Slot::Lent(waiting.ticket.thread);
+                queue.slot = Slot::Lent(waiting.thread);
                 queue.counts.waits.record_time(waiting.since.elapsed());
-                waiting.ticket.tell(Told::Lead(writer, waiting.work));
+                waiting.ticket.give(Told::Lead(writer, waiting.work));
             }
             None => queue.slot = Slot::Free(writer),
         }
@@ -281,12 +248,6 @@ impl Committer {
     /// Whether a writer would have to wait; for work that can wait itself.
     pub(crate) fn is_busy(&self) -> bool {
         !matches!(self.lock().slot, Slot::Free(_))
-    }
-
-    /// How many callers wait.
-    #[cfg(test)]
-    pub(super) fn waiting(&self) -> usize {
-        self.lock().lanes.waiting()
     }
 
     /// Moves the log into the database file and closes the connection. No write begins afterwards.
@@ -300,7 +261,7 @@ impl Committer {
             let mut queue = self.lock();
             queue.slot = Slot::Closed;
             while let Some(waiting) = queue.lanes.next() {
-                waiting.ticket.tell(Told::Done(Err(Error::Closed)));
+                waiting.ticket.give(Told::Done(Err(Error::Closed)));
             }
         }
         self.checkpoints.stop();
@@ -336,11 +297,6 @@ impl Queue {
     }
 }
 
-/// What callers are told whose work was undone because the transaction that they shared ended.
-pub(super) const LOST: Error = Error::Busy {
-    reason: "the transaction was rolled back with others after a failure; nothing of this call was kept: repeat it",
-};
-
 /// Work that keeps its outcome for its caller, also when it panics.
 fn pack<R: Send + 'static>(
     actor: Actor,
@@ -361,7 +317,7 @@ fn pack<R: Send + 'static>(
 /// The callers that share a transaction beside its leader.
 #[derive(Default)]
 pub(super) struct Company {
-    tickets: Vec<Arc<Ticket>>,
+    tickets: Vec<Arc<Ticket<Told>>>,
     shares: HashMap<TenantKey, usize>,
 }
 
@@ -373,7 +329,7 @@ impl Company {
     /// Tells everyone how the transaction ended.
     pub(super) fn answer(&mut self, outcome: impl Fn() -> Result<()>) {
         for ticket in self.tickets.drain(..) {
-            ticket.tell(Told::Done(outcome()));
+            ticket.give(Told::Done(outcome()));
         }
     }
 }
@@ -393,7 +349,7 @@ pub(super) fn gather(committer: &Committer, unit: &mut Unit) {
                     *unit.company.shares.entry(lane).or_insert(0) += 1;
                     unit.company.tickets.push(ticket);
                 } else {
-                    ticket.tell(Told::Done(Ok(())));
+                    ticket.give(Told::Done(Ok(())));
                 }
             }
             // Those whom the last commit answered are likely to be back in a moment.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Writer;
 use super::heads::{self, Mark, RowHead};
-use super::queue::{Committer, Company, LOST, gather};
+use super::queue::{Committer, Company, gather};
 use crate::audit::chain::{Hash, Link, commitment};
 use crate::entity::truncate_to_micros;
 use crate::error::{Error, Result};
@@ -94,7 +94,7 @@ impl Unit {
         let writer = self.writer.as_deref().ok_or(Error::Closed)?;
         if writer.connection.is_autocommit() {
             // SQLite itself ends the transaction on some errors (https://sqlite.org/lang_transaction.html).
-            return Err(LOST);
+            return Err(Error::LOST);
         }
         Ok(&writer.connection)
     }
@@ -332,7 +332,7 @@ impl Drop for Unit {
         // Also when SQLite has ended the transaction: the heads in memory still hold its work. After
         // a commit there is nothing to take back.
         self.roll_back();
-        self.company.answer(|| Err(LOST));
+        self.company.answer(|| Err(Error::LOST));
         if let Some(writer) = self.writer.take() {
             self.committer.hand_over(writer);
         }

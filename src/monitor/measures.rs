@@ -136,12 +136,7 @@ impl Measures {
     pub(super) fn record(&self, lane: TenantKey, operation: Operation, time: Duration, failed: bool) {
         let mut shard = self.shard(lane).lock().unwrap_or_else(PoisonError::into_inner);
         shard.total.record(operation, time, failed);
-        if shard.tenants.get(&lane).is_none() {
-            shard.tenants.insert(lane, Measure::default());
-        }
-        if let Some(measure) = shard.tenants.get_mut(&lane) {
-            measure.record(operation, time, failed);
-        }
+        shard.tenants.entry(lane).or_insert_with(Measure::default).record(operation, time, failed);
     }
 
     pub(super) fn totals(&self) -> (OperationStats, OperationStats) {

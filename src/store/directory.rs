@@ -47,6 +47,10 @@ impl<'s> Users<'s> {
         Self { store }
     }
 
+    fn key(&self, id: &UserId) -> Result<TenantKey> {
+        self.store.read(|connection| Ok(identities::find_user(connection, id)?.key))
+    }
+
     /// Creates a user.
     ///
     /// # Errors
@@ -151,7 +155,7 @@ impl<'s> Users<'s> {
     ///
     /// [`Error::UnknownUser`].
     pub fn set_pool(&self, id: &impl AsRef<UserId>, class: PoolClass) -> Result<()> {
-        let key = self.store.read(|connection| Ok(identities::find_user(connection, id.as_ref())?.key))?;
+        let key = self.key(id.as_ref())?;
         self.store.set_pool(key, class);
         Ok(())
     }
@@ -162,7 +166,7 @@ impl<'s> Users<'s> {
     ///
     /// [`Error::UnknownUser`].
     pub fn stats(&self, id: &impl AsRef<UserId>) -> Result<TenantStats> {
-        let key = self.store.read(|connection| Ok(identities::find_user(connection, id.as_ref())?.key))?;
+        let key = self.key(id.as_ref())?;
         self.store.stats_of(key)
     }
 
@@ -200,6 +204,10 @@ pub struct Organizations<'s> {
 impl<'s> Organizations<'s> {
     pub(super) fn new(store: &'s Arc<Inner>) -> Self {
         Self { store }
+    }
+
+    fn key(&self, id: &OrganizationId) -> Result<TenantKey> {
+        self.store.read(|connection| Ok(identities::find_organization(connection, id)?.key))
     }
 
     /// Creates an organization without members.
@@ -292,8 +300,7 @@ impl<'s> Organizations<'s> {
     ///
     /// [`Error::UnknownOrganization`].
     pub fn set_pool(&self, id: &impl AsRef<OrganizationId>, class: PoolClass) -> Result<()> {
-        let id = id.as_ref();
-        let key = self.store.read(|connection| Ok(identities::find_organization(connection, id)?.key))?;
+        let key = self.key(id.as_ref())?;
         self.store.set_pool(key, class);
         Ok(())
     }
@@ -305,8 +312,7 @@ impl<'s> Organizations<'s> {
     ///
     /// [`Error::UnknownOrganization`].
     pub fn stats(&self, id: &impl AsRef<OrganizationId>) -> Result<TenantStats> {
-        let id = id.as_ref();
-        let key = self.store.read(|connection| Ok(identities::find_organization(connection, id)?.key))?;
+        let key = self.key(id.as_ref())?;
         self.store.stats_of(key)
     }
 

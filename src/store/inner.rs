@@ -174,9 +174,10 @@ impl Inner {
         self.committer()?.run(lane, actor, work)
     }
 
-    /// Runs one transaction of the application itself.
+    /// Runs one transaction: of the application itself, or what the store notes of a user, in whose
+    /// turn it waits then.
     pub(crate) fn write<R>(&self, actor: Actor, write: impl FnOnce(&mut Unit) -> Result<R>) -> Result<R> {
-        let mut unit = self.begin(TenantKey::REFERENCE, actor)?;
+        let mut unit = self.begin(actor.user.unwrap_or(TenantKey::REFERENCE), actor)?;
         let result = write(&mut unit)?;
         unit.commit()?;
         Ok(result)

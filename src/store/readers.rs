@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use super::connection;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, Ticket};
 use crate::monitor::ReaderStats;
 
 /// The first read waits while its connection is opened.
@@ -56,25 +56,18 @@ struct State {
     idle: Vec<Box<Connection>>,
     /// Whose the ones in use are.
     holders: Vec<TenantKey>,
-    waiting: Lanes<Arc<Ticket>>,
+    waiting: Lanes<Arc<Ticket<Given>>>,
     waited: u64,
     timeouts: u64,
     closed: bool,
 }
 
-impl State {
-    fn held_by(&self, lane: TenantKey) -> usize {
-        self.holders.iter().filter(|holder| **holder == lane).count()
-    }
+/// How many of the connections in use are a tenant's.
+fn held(holders: &[TenantKey], lane: TenantKey) -> usize {
+    holders.iter().filter(|holder| **holder == lane).count()
 }
 
-/// Where somebody who waits finds a connection, or the leave to open one.
-#[derive(Default)]
-struct Ticket {
-    given: Mutex<Option<Given>>,
-    changed: Condvar,
-}
-
+/// What somebody who waits is given: a connection, or the leave to open one.
 enum Given {
     Connection(Box<Connection>),
     Place,
@@ -159,7 +152,9 @@ impl Pool {
             if state.closed {
                 return Err(Error::Closed);
             }
-            if state.waiting.is_empty() && state.holders.len() < self.size && state.held_by(lane) < self.share
+            if state.waiting.is_empty()
+                && state.holders.len() < self.size
+                && held(&state.holders, lane) < self.share
             {
                 state.holders.push(lane);
                 let idle = state.idle.pop();
@@ -180,21 +175,14 @@ impl Pool {
         }
     }
 
-    fn wait(&self, lane: TenantKey, ticket: &Arc<Ticket>) -> Result<Given> {
-        let until = Instant::now() + self.wait_max;
-        let mut given = ticket.given.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(given) = given.take() {
-                return Ok(given);
-            }
-            let Some(left) = until.checked_duration_since(Instant::now()) else { break };
-            given = ticket.changed.wait_timeout(given, left).unwrap_or_else(PoisonError::into_inner).0;
+    fn wait(&self, lane: TenantKey, ticket: &Arc<Ticket<Given>>) -> Result<Given> {
+        if let Some(given) = ticket.wait_until(Instant::now() + self.wait_max) {
+            return Ok(given);
         }
-        drop(given);
         let mut state = self.lock();
         if state.waiting.remove(lane, |other| Arc::ptr_eq(other, ticket)).is_some() {
             state.timeouts += 1;
-            return Err(if state.held_by(lane) >= self.share {
+            return Err(if held(&state.holders, lane) >= self.share {
                 Error::Busy {
                     reason: "this user or organization has its share of the read connections in use; drop iterators that are done, or raise `Builder::readers`",
                 }
@@ -204,8 +192,7 @@ impl Pool {
         }
         drop(state);
         // It was given in this moment.
-        let given = ticket.given.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(given.unwrap_or(Given::Closed))
+        Ok(ticket.wait())
     }
 
     /// The holder is noted already; a connection that can't be opened leaves its place to others.
@@ -221,8 +208,8 @@ impl Pool {
     fn serve(&self, state: &mut State) {
         while state.holders.len() < self.size {
             let State { waiting, holders, .. } = &mut *state;
-            let held = |lane| holders.iter().filter(|holder| **holder == lane).count();
-            let Some((lane, ticket)) = waiting.next_where(|lane, _| held(lane) < self.share) else { return };
+            let may = |lane, _: &_| held(holders, lane) < self.share;
+            let Some((lane, ticket)) = waiting.next_where(may) else { return };
             state.holders.push(lane);
             ticket.give(state.idle.pop().map_or(Given::Place, Given::Connection));
         }
@@ -250,13 +237,6 @@ impl Pool {
             ticket.give(Given::Closed);
         }
         state.holders.is_empty()
-    }
-}
-
-impl Ticket {
-    fn give(&self, given: Given) {
-        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = Some(given);
-        self.changed.notify_one();
     }
 }
 

@@ -8,55 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use super::{Actor, Committer, Unit};
+use super::super::{Actor, Unit};
+use super::{assert_clean, committer, count, insert, note_definition, store, user, with_writer};
 use crate::identity::TenantKey;
 use crate::{
     ColumnDefinition, ColumnKind, Definition, Error, Fields, Id, OnDelete, Result, Store, Tenancy,
-    TenantSession, UserId, column,
+    TenantSession,
 };
-
-fn note_definition() -> Definition {
-    Definition::new("note", Tenancy::User)
-        .column(ColumnDefinition::new("text", ColumnKind::Text))
-        .unique(["text"])
-}
-
-fn store() -> Store {
-    Store::builder().definition(note_definition()).temporary().unwrap()
-}
-
-fn user(store: &Store, id: &str) -> TenantSession {
-    store.session(&store.users().get_or_create(&UserId::new(id).unwrap()).unwrap()).unwrap()
-}
-
-fn insert(session: &TenantSession, text: impl ToString) -> Result<Id<Fields>> {
-    session.dynamic("note")?.insert(Fields::new().with("text", text.to_string()))
-}
-
-fn count(session: &TenantSession, text: &str) -> u64 {
-    session.dynamic("note").unwrap().query().filter(column("text").eq(text)).count().unwrap()
-}
-
-fn committer(session: &TenantSession) -> &Arc<Committer> {
-    session.core().store.committer().unwrap()
-}
-
-/// Does something with the writer's connection, in a transaction that commits.
-fn with_writer(session: &TenantSession, act: impl FnOnce(&rusqlite::Connection)) {
-    session
-        .core()
-        .store
-        .write(Actor::default(), |unit| {
-            act(unit.connection()?);
-            Ok(())
-        })
-        .unwrap();
-}
-
-fn assert_clean(store: &Store) {
-    let report = store.check().unwrap();
-    assert!(report.is_clean(), "{report}");
-}
 
 /// What one caller does.
 type Call<'c, R> = Box<dyn FnOnce() -> R + Send + 'c>;
@@ -75,7 +33,7 @@ fn together<R: Send>(
         let mut threads = Vec::new();
         for call in calls {
             threads.push(scope.spawn(call));
-            while committer.waiting() < threads.len() {
+            while committer.stats().waiting < threads.len() {
                 thread::yield_now();
             }
         }
@@ -325,7 +283,7 @@ fn work_of_a_caller_that_gave_up_is_not_run() {
         let late = scope.spawn(|| insert(&ada, "late"));
         assert!(matches!(late.join().unwrap(), Err(Error::Busy { .. })));
     });
-    assert_eq!(committer(&ada).waiting(), 0);
+    assert_eq!(committer(&ada).stats().waiting, 0);
     unit.commit().unwrap();
     insert(&ada, "next").unwrap();
     assert_eq!((count(&ada, "late"), count(&ada, "next")), (0, 1));

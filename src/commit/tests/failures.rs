@@ -4,32 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use super::Actor;
-use crate::identity::TenantKey;
-use crate::{
-    ColumnDefinition, ColumnKind, Definition, Error, Fields, Result, Store, Tenancy, TenantSession, UserId,
-};
+use super::{assert_clean, insert, store, user, with_writer};
+use crate::{Error, Store, TenantSession};
 
-fn store() -> (Store, Vec<TenantSession>) {
-    let note = Definition::new("note", Tenancy::User).column(ColumnDefinition::new("text", ColumnKind::Text));
-    let store = Store::builder().definition(note).temporary().unwrap();
-    let sessions = (0..8)
-        .map(|number| {
-            let user = store.users().create(&UserId::new(format!("user-{number}")).unwrap()).unwrap();
-            store.session(&user).unwrap()
-        })
-        .collect();
-    (store, sessions)
-}
-
-/// Does something with the writer's own connection, outside a transaction of anybody.
-fn with_writer(store: &Store, run: impl FnOnce(&rusqlite::Connection)) {
-    let unit = store.inner.begin(TenantKey::REFERENCE, Actor::default()).unwrap();
-    run(unit.connection().unwrap());
-}
-
-fn insert(session: &TenantSession, text: String) -> Result<()> {
-    session.dynamic("note")?.insert(Fields::new().with("text", text)).map(drop)
+fn users(store: &Store) -> Vec<TenantSession> {
+    (0..8).map(|number| user(store, &format!("user-{number}"))).collect()
 }
 
 fn on_all(sessions: &[TenantSession], run: impl Fn(usize, &TenantSession) + Sync) {
@@ -47,11 +26,12 @@ fn on_all(sessions: &[TenantSession], run: impl Fn(usize, &TenantSession) + Sync
 
 #[test]
 fn a_full_disk_fails_those_whose_work_was_lost_and_nobody_else() {
-    let (store, sessions) = store();
+    let store = store();
+    let sessions = users(&store);
     let pages = |connection: &rusqlite::Connection, count: i64| {
         connection.query_row(&format!("PRAGMA max_page_count = {count}"), [], |_| Ok(())).unwrap();
     };
-    with_writer(&store, |connection| {
+    with_writer(&sessions[0], |connection| {
         let now: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
         pages(connection, now + 400);
     });
@@ -61,8 +41,8 @@ fn a_full_disk_fails_those_whose_work_was_lost_and_nobody_else() {
         let mut failures = 0;
         for step in 0.. {
             let text = format!("{number}-{step}-{}", "x".repeat(4_000));
-            match insert(session, text.clone()) {
-                Ok(()) => acknowledged[number].lock().unwrap().push(text),
+            match insert(session, &text) {
+                Ok(_) => acknowledged[number].lock().unwrap().push(text),
                 Err(error) => {
                     assert!(error.is_retryable(), "{error}");
                     match error {
@@ -79,40 +59,40 @@ fn a_full_disk_fails_those_whose_work_was_lost_and_nobody_else() {
         }
     });
     assert_eq!(full.into_inner() + lost.into_inner(), 160);
-    with_writer(&store, |connection| pages(connection, 1 << 30));
+    with_writer(&sessions[0], |connection| pages(connection, 1 << 30));
     for (session, acknowledged) in sessions.iter().zip(acknowledged) {
         let mut rows: Vec<String> = acknowledged.into_inner().unwrap();
-        insert(session, "there is room again".to_owned()).unwrap();
+        insert(session, "there is room again").unwrap();
         rows.push("there is room again".to_owned());
         let notes = session.dynamic("note").unwrap().list().unwrap();
         let texts: Vec<_> = notes.iter().map(|note| note.get("text").cloned().unwrap()).collect();
         let rows: Vec<_> = rows.into_iter().map(crate::Value::Text).collect();
         assert_eq!(texts, rows);
     }
-    let report = store.check().unwrap();
-    assert!(report.is_clean(), "{report}");
+    assert_clean(&store);
 }
 
 #[test]
 fn a_commit_that_fails_is_answered_to_everyone_in_it() {
-    let (store, sessions) = store();
+    let store = store();
+    let sessions = users(&store);
     let broken = Arc::new(AtomicBool::new(false));
-    with_writer(&store, |connection| {
+    with_writer(&sessions[0], |connection| {
         let broken = Arc::clone(&broken);
         connection.commit_hook(Some(move || broken.load(Ordering::Acquire))).unwrap();
     });
-    for _ in 0..20 {
+    for round in 0..20 {
         broken.store(true, Ordering::Release);
         let busy = AtomicUsize::new(0);
-        on_all(&sessions, |_, session| match insert(session, "lost".to_owned()) {
-            Ok(()) => panic!("told Ok for lost work"),
+        on_all(&sessions, |_, session| match insert(session, "lost") {
+            Ok(_) => panic!("told Ok for lost work"),
             Err(Error::Busy { .. }) => drop(busy.fetch_add(1, Ordering::AcqRel)),
             // What SQLite says of the hook, to whoever led.
             Err(Error::Constraint { .. }) => {}
             Err(other) => panic!("{other}"),
         });
         broken.store(false, Ordering::Release);
-        on_all(&sessions, |_, session| insert(session, "kept".to_owned()).unwrap());
+        on_all(&sessions, |_, session| assert!(insert(session, round).is_ok()));
     }
     let stats = store.stats().unwrap();
     assert!(stats.commits.failures >= 20, "{stats:?}");
@@ -120,6 +100,5 @@ fn a_commit_that_fails_is_answered_to_everyone_in_it() {
     for session in &sessions {
         assert_eq!(session.dynamic("note").unwrap().count().unwrap(), 20);
     }
-    let report = store.check().unwrap();
-    assert!(report.is_clean(), "{report}");
+    assert_clean(&store);
 }
