@@ -1,5 +1,4 @@
-//! Moving the write-ahead log into the database file, which is half of the cost of writing, beside
-//! the writers: a thread of its own does most of it. It can't finish while others append, and only
+//! Moving the write-ahead log into the database file beside the writers: a thread of its own does most of it. It can't finish while others append, and only
 //! a log that is moved as a whole begins anew (<https://sqlite.org/wal.html#ckpt>), so the writer
 //! itself moves the little that is left, between two transactions.
 

@@ -120,8 +120,8 @@ impl Builder {
     }
 
     /// Keeps records that were read by id in memory, at most so many bytes, half of them for one
-    /// tenant; 0, the default, keeps none. It pays where the same records are read again and again:
-    /// a hit takes a fraction of the time, a miss a little more. A store that is open only for
+    /// tenant; 0, the default, keeps none. It pays where the same records are read again and again: a
+    /// hit asks SQLite nothing, a miss copies the row besides reading it. A store that is open only for
     /// reading keeps none, since another process writes it.
     pub fn cache(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;
