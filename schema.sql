@@ -10,9 +10,12 @@
 -- ("Tnty") and user_version is the format version.
 CREATE TABLE _store (
     one         INTEGER PRIMARY KEY CHECK (one = 1),
+    role        TEXT    NOT NULL CHECK (role IN ('file', 'catalog', 'partition')), -- the whole store, or which part of it
     device      BLOB    NOT NULL CHECK (length(device) = 16),      -- a random UUID of this copy of the store
     definitions BLOB    NOT NULL CHECK (length(definitions) = 32), -- SHA-256 of all definitions below
-    created     INTEGER NOT NULL
+    created     INTEGER NOT NULL,
+    reference   INTEGER NOT NULL DEFAULT 0,  -- of a catalog or partition: the version of its reference records
+    applied     INTEGER NOT NULL DEFAULT 0   -- of a partition: the last intent that was carried out in it
 ) STRICT;
 
 -- Who can own rows. Each owner gets a small integer key which leads every key, index and foreign
@@ -158,5 +161,48 @@ CREATE TABLE _audit_miss (
     record BLOB    NOT NULL,
     time   INTEGER NOT NULL
 ) STRICT;
+
+-- A store of several files is a folder: a catalog and partitions, each with all of these tables.
+-- Users, organizations, memberships and reference records are the catalog's. The records and the log
+-- of a user, or of an organization and its members, are in one partition, their home. A partition
+-- names the tenants that something in it speaks of, without display names, and it is the home of
+-- those whose log head is in it; its reference records are copies. The tables that follow are used
+-- in the catalog only.
+
+-- How new tenants are spread. File names and places come from salted hashes, so that neither tells
+-- an id nor can be chosen by choosing an id.
+CREATE TABLE _layout (
+    one        INTEGER PRIMARY KEY CHECK (one = 1),
+    partitions INTEGER CHECK (partitions > 0),        -- NULL: one for each user and organization
+    salt       BLOB    NOT NULL CHECK (length(salt) = 32),
+    next       INTEGER NOT NULL                       -- the number of the next intent
+) STRICT;
+
+CREATE TABLE _partition (
+    key  INTEGER PRIMARY KEY,                         -- of the name's hash, so that a file never gets another's
+    name TEXT    NOT NULL UNIQUE                      -- of the file, in the catalog's folder
+) STRICT;
+
+-- In which partition a user or an organization lives. Everything that moves changes this one row.
+CREATE TABLE _home (
+    tenant    INTEGER PRIMARY KEY REFERENCES _tenant (key),
+    partition INTEGER NOT NULL REFERENCES _partition (key)
+) STRICT;
+CREATE INDEX _home_partition ON _home (partition);
+
+-- What was decided here and has to follow in a partition. No commit spans two files in WAL mode
+-- (https://sqlite.org/lang_attach.html), so the decision is written down first, and whoever opens the
+-- partition next carries out what is left.
+--   change  an identity changed: the body says what the partition has to know, and the log's entry
+--   clear   what the partition holds of a tenant that does not live there is to go: a copy that
+--           was not finished, or what was left behind by one that moved away
+CREATE TABLE _intent (
+    number    INTEGER PRIMARY KEY,
+    partition INTEGER NOT NULL REFERENCES _partition (key),
+    tenant    INTEGER NOT NULL REFERENCES _tenant (key),
+    kind      TEXT    NOT NULL CHECK (kind IN ('change', 'clear')),
+    body      BLOB    NOT NULL
+) STRICT;
+CREATE INDEX _intent_partition ON _intent (partition, number);
 
 INSERT INTO _tenant (key, kind) VALUES (0, 'reference');

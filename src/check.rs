@@ -1,6 +1,6 @@
 //! Verifying a whole store.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use rusqlite::{Connection, OptionalExtension};
@@ -13,7 +13,8 @@ use crate::commit::row_bytes;
 use crate::entity::{Tenancy, Value, time_of};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
-use crate::schema::{self, Catalog};
+use crate::schema::partitions::{self, IntentKind, StoredPartition};
+use crate::schema::{self, Catalog, Role, identities};
 use crate::statement::{Table, check as statement};
 
 /// What [`Store::check`](crate::Store::check) looked at, and what it found.
@@ -97,6 +98,22 @@ pub enum Finding {
         /// As the rows say.
         actual: i64,
     },
+    /// A user, an organization or a member is not where the catalog says, or not as it says.
+    #[error("{tenant}: {problem}")]
+    Home {
+        /// The tenant.
+        tenant: String,
+        /// How they differ.
+        problem: &'static str,
+    },
+    /// A partition could not be looked at.
+    #[error("partition {name}: {problem}")]
+    Partition {
+        /// The name of its file.
+        name: String,
+        /// Why.
+        problem: String,
+    },
     /// A row is not what the audit log says.
     #[error("{tenant}, {entity} {record}: {problem}")]
     Row {
@@ -119,38 +136,148 @@ pub enum Finding {
     },
 }
 
-/// Checks everything. The connection holds one state of the store meanwhile.
+/// Checks everything in a file, a whole store or the catalog of one. The connection holds one state of
+/// it meanwhile.
 pub(crate) fn check(connection: &Connection, catalog: &Catalog) -> Result<Report> {
     let mut report = Report::default();
-    damage(connection, &mut report)?;
-    objects(connection, catalog, &mut report)?;
+    let role = schema::role(connection)?;
+    check_file(connection, catalog, role, &mut report)?;
+    if role == Role::Catalog {
+        // Tenants are counted where they live, but for the one of the reference records.
+        without_home(connection, &mut report)?;
+    }
+    Ok(report)
+}
+
+/// Checks everything in a partition, and that it agrees with the catalog, of which the other connection
+/// holds one state.
+pub(crate) fn check_partition(
+    connection: &Connection,
+    main: &Connection,
+    catalog: &Catalog,
+    stored: &StoredPartition,
+    report: &mut Report,
+) -> Result<()> {
+    let mut own = Report::default();
+    check_file(connection, catalog, Role::Partition, &mut own)?;
+    residents(connection, main, stored, &mut own)?;
+    report.tenants += own.tenants;
+    report.rows += own.rows;
+    report.entries += own.entries;
+    let name = &stored.name;
+    report.findings.extend(own.findings.into_iter().map(|finding| match finding {
+        Finding::Damaged { what } => Finding::Damaged { what: format!("partition {name}: {what}") },
+        other => other,
+    }));
+    Ok(())
+}
+
+fn check_file(connection: &Connection, catalog: &Catalog, role: Role, report: &mut Report) -> Result<()> {
+    damage(connection, report)?;
+    objects(connection, catalog, report)?;
     if !report.is_clean() {
         // What a damaged or altered file says of its rows means nothing.
-        return Ok(report);
+        return Ok(());
     }
-    references(connection, &mut report)?;
-    owners(connection, catalog, &mut report)?;
-    for tenant in tenants(connection)? {
-        match check_tenant(connection, catalog, &tenant, &mut report) {
+    references(connection, report)?;
+    owners(connection, catalog, role, report)?;
+    for tenant in tenants(connection, role)? {
+        match check_tenant(connection, catalog, &tenant, report) {
             Err(Error::Corrupt { what, .. } | Error::Schema { problem: what }) => {
                 report.findings.push(Finding::Damaged { what: format!("{}: {what}", tenant.name) });
             }
             outcome => outcome?,
         }
     }
-    Ok(report)
+    Ok(())
+}
+
+/// Users and organizations of which the catalog does not say where they live.
+fn without_home(connection: &Connection, report: &mut Report) -> Result<()> {
+    let sql = "SELECT 'user ' || u.id FROM _user AS u WHERE NOT EXISTS (SELECT 1 FROM _home WHERE tenant = u.key) \
+               UNION ALL SELECT 'organization ' || o.id FROM _organization AS o WHERE NOT EXISTS (SELECT 1 FROM _home WHERE tenant = o.key)";
+    let mut statement = connection.prepare(sql)?;
+    let names = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    let problem = "the catalog does not say where it lives";
+    report.findings.extend(names.into_iter().map(|tenant| Finding::Home { tenant, problem }));
+    Ok(())
+}
+
+/// Who lives in a partition, and its memberships, as the catalog has them and as the partition does.
+fn residents(
+    connection: &Connection,
+    main: &Connection,
+    stored: &StoredPartition,
+    report: &mut Report,
+) -> Result<()> {
+    // What is to be cleared is of somebody who does not live there any more, and is still read; what is
+    // not carried out yet will be before anybody looks.
+    let applied = partitions::applied(connection)?;
+    let leaving: HashSet<TenantKey> = partitions::intents(main, stored.key)?
+        .into_iter()
+        .filter(|intent| intent.kind == IntentKind::Clear || intent.number > applied)
+        .map(|intent| intent.tenant)
+        .collect();
+    let sql = "SELECT h.tenant, NULL, NULL FROM _home AS h WHERE h.partition = ?1 UNION ALL \
+               SELECT m.key, m.role, m.active FROM _home AS h JOIN _member AS m ON m.organization = h.tenant WHERE h.partition = ?1";
+    let wanted = people(main, sql, [stored.key])?;
+    let sql =
+        "SELECT l.tenant, m.role, m.active FROM _log_head AS l LEFT JOIN _member AS m ON m.key = l.tenant";
+    let found = people(connection, sql, [])?;
+    let mut differ = |key: &TenantKey, problem| -> Result<()> {
+        if !leaving.contains(key) && !leaving.contains(&identities::home_of(main, *key)?) {
+            report.findings.push(Finding::Home { tenant: name_of(main, *key)?, problem });
+        }
+        Ok(())
+    };
+    for (key, membership) in &wanted {
+        match found.get(key) {
+            None => differ(key, "it is not in the partition that the catalog names")?,
+            Some(other) if other != membership => differ(key, "its partition knows another membership")?,
+            Some(_) => {}
+        }
+    }
+    found
+        .keys()
+        .filter(|key| !wanted.contains_key(key))
+        .try_for_each(|key| differ(key, "it is in a partition that the catalog does not name"))
+}
+
+/// A member's role, and whether it is one now; none of users and organizations.
+type Membership = Option<(String, bool)>;
+
+fn people(
+    connection: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+) -> Result<HashMap<TenantKey, Membership>> {
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut found = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let role: Option<String> = row.get(1)?;
+        let active: Option<bool> = row.get(2)?;
+        found.insert(TenantKey::from_stored(row.get(0)?)?, role.zip(active));
+    }
+    Ok(found)
+}
+
+fn name_of(connection: &Connection, key: TenantKey) -> Result<String> {
+    let name = connection
+        .query_row(&format!("{NAMES} WHERE t.key = ?1"), [key.get()], |row| row.get(2))
+        .optional()?;
+    Ok(name.unwrap_or_else(|| format!("tenant {}", key.get())))
 }
 
 /// Every row, and every entry of a log, belongs to a tenant of the right kind.
-fn owners(connection: &Connection, catalog: &Catalog, report: &mut Report) -> Result<()> {
+fn owners(connection: &Connection, catalog: &Catalog, role: Role, report: &mut Report) -> Result<()> {
     let mut without_owner = Vec::new();
     for table in catalog.tables() {
         let rows: i64 =
-            statement::without_owner(table).first(connection, |row| Ok(row.get(0)?))?.unwrap_or(0);
+            statement::without_owner(table, role).first(connection, |row| Ok(row.get(0)?))?.unwrap_or(0);
         without_owner.push((table.entity(), rows));
     }
-    let entries =
-        "SELECT count(*) FROM _audit AS a WHERE NOT EXISTS (SELECT 1 FROM _tenant WHERE key = a.key >> 40)";
+    let entries = "SELECT count(*) FROM _audit AS a WHERE NOT EXISTS (SELECT 1 FROM _log_head WHERE tenant = a.key >> 40)";
     without_owner.push(("the audit log", connection.query_row(entries, [], |row| row.get(0))?));
     let found = without_owner.into_iter().filter(|(_, rows)| *rows > 0);
     report.findings.extend(
@@ -201,11 +328,20 @@ struct Tenant {
     name: String,
 }
 
-fn tenants(connection: &Connection) -> Result<Vec<Tenant>> {
-    let sql = "SELECT t.key, t.kind, coalesce('user ' || u.id, 'organization ' || o.id, 'member ' || mu.id || ' of ' || mo.id, 'reference entities') \
-               FROM _tenant AS t LEFT JOIN _user AS u ON u.key = t.key LEFT JOIN _organization AS o ON o.key = t.key \
-               LEFT JOIN _member AS m ON m.key = t.key LEFT JOIN _user AS mu ON mu.key = m.user LEFT JOIN _organization AS mo ON mo.key = m.organization \
-               ORDER BY t.key";
+/// A tenant's key, its kind, and what it is called.
+const NAMES: &str = "SELECT t.key, t.kind, coalesce('user ' || u.id, 'organization ' || o.id, 'member ' || mu.id || ' of ' || mo.id, 'reference entities') \
+     FROM _tenant AS t LEFT JOIN _user AS u ON u.key = t.key LEFT JOIN _organization AS o ON o.key = t.key \
+     LEFT JOIN _member AS m ON m.key = t.key LEFT JOIN _user AS mu ON mu.key = m.user LEFT JOIN _organization AS mo ON mo.key = m.organization";
+
+/// Those who live in the file: all of a whole store.
+fn tenants(connection: &Connection, role: Role) -> Result<Vec<Tenant>> {
+    let here = match role {
+        Role::File => "",
+        Role::Catalog | Role::Partition => {
+            " WHERE EXISTS (SELECT 1 FROM _log_head AS l WHERE l.tenant = t.key)"
+        }
+    };
+    let sql = &format!("{NAMES}{here} ORDER BY t.key");
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([])?;
     let mut tenants = Vec::new();

@@ -215,6 +215,10 @@ impl Error {
         matches!(self, Error::Busy { .. } | Error::Locked { .. } | Error::Full | Error::Io { .. })
     }
 
+    /// A transaction within another one.
+    pub(crate) const NESTED: Self =
+        Error::Busy { reason: "a transaction is open on this thread; write through its handle" };
+
     /// What callers are told whose work was undone because the transaction that they shared ended.
     pub(crate) const LOST: Self = Error::Busy {
         reason: "the transaction was rolled back with others after a failure; nothing of this call was kept: repeat it",

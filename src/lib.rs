@@ -34,15 +34,19 @@ pub use entity::{
 pub use error::{Error, Result};
 pub use identity::{Membership, Organization, OrganizationId, Role, User, UserId};
 pub use monitor::{
-    CacheStats, CommitStats, Monitoring, Operation, OperationStats, ReaderStats, SlowOperation, Stats,
-    Summary, TenantStats,
+    CacheStats, CommitStats, Monitoring, Operation, OperationStats, PartitionStats, ReaderStats,
+    SlowOperation, Stats, Summary, TenantStats,
 };
 pub use query::{Cursor, DynamicColumn, Filter, Number, Order, Ordered, Patch, Text, column};
+pub use schema::Partitioning;
 pub use session::{
     Audit, AuditPage, Dynamic, Joined, JoinedPage, OrganizationSession, Page, Pair, Query, Records,
     ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,
 };
-pub use store::{Builder, Durability, Organizations, PoolClass, Store, Users};
+pub use store::{
+    Builder, Durability, MoveProgress, Organizations, Partition, Partitions, PoolClass, RepartitionProgress,
+    Store, Users,
+};
 
 /// What the derives call. Not for anybody else.
 #[doc(hidden)]

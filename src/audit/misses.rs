@@ -20,6 +20,8 @@ const PENDING_TIME: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(crate) struct Miss {
+    /// Where the tenant lives.
+    pub(crate) home: TenantKey,
     pub(crate) tenant: TenantKey,
     pub(crate) entity: String,
     pub(crate) record: Uuid,

@@ -32,11 +32,19 @@ pub(crate) enum Upsert {
     Updated(Uuid),
 }
 
+/// Copies of reference records in other files of the store.
+pub(crate) trait Copies {
+    /// Takes the copies of records out, before the records themselves go; an error if anybody's record
+    /// refers to one of them.
+    fn release(&self, records: &[(&Table, Uuid)]) -> Result<()>;
+}
+
 /// The changes that a session makes in a transaction.
 pub(crate) struct Changes<'u> {
     pub(crate) unit: &'u mut Unit,
     pub(crate) catalog: &'u Catalog,
     pub(crate) scope: &'u Scope,
+    pub(crate) copies: &'u dyn Copies,
 }
 
 impl<'u> Changes<'u> {
@@ -209,6 +217,7 @@ impl<'u> Changes<'u> {
         let before = self.stored(table, tenant, id, expected)?;
         if table.inbound.is_empty() {
             // Nothing can refer to it, so nothing goes with it.
+            self.release(&[(table, id)])?;
             return self.delete_stored(table, tenant, id, &before);
         }
         let plan = self.plan_deletion(table.entity(), tenant, id)?;
@@ -227,6 +236,7 @@ impl<'u> Changes<'u> {
                 self.update(referring, *record, None, Content::Columns(cleared))?;
             }
         }
+        self.release(&plan.order)?;
         if plan.is_tangled() {
             // Records that refer to each other can only go together: the database looks again
             // when all of them are gone (https://sqlite.org/pragma.html#pragma_defer_foreign_keys).
@@ -240,6 +250,16 @@ impl<'u> Changes<'u> {
             outcome.unwrap_or_else(|panic| resume_unwind(panic))
         } else {
             self.delete_rows(&plan, tenant)
+        }
+    }
+
+    /// Reference records go in every file of the store.
+    fn release(&self, records: &[(&Table, Uuid)]) -> Result<()> {
+        match records.first() {
+            Some((table, _)) if table.definition.tenancy() == Tenancy::Reference => {
+                self.copies.release(records)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -336,6 +356,9 @@ impl<'u> Changes<'u> {
         record: Uuid,
         payload: PayloadWriter,
     ) -> Result<()> {
+        if tenant == TenantKey::REFERENCE {
+            self.unit.change_reference();
+        }
         let event = Event {
             action,
             outcome: "ok",
@@ -479,7 +502,7 @@ impl<'u> Changes<'u> {
 
 const NO_TARGET: &str = "names a record that does not exist";
 
-fn still_referred(table: &Table) -> Error {
+pub(crate) fn still_referred(table: &Table) -> Error {
     Error::Reference {
         entity: table.entity().to_owned(),
         column: "id".to_owned(),

@@ -36,6 +36,13 @@ pub(crate) struct RowHead {
     stored: bool,
 }
 
+impl RowHead {
+    /// As the file has it.
+    pub(crate) fn load(connection: &Connection, tenant: TenantKey, entity: i64) -> Result<Self> {
+        load_rows(connection, tenant, entity)
+    }
+}
+
 type RowKey = (TenantKey, i64);
 
 /// A head in memory.
@@ -161,6 +168,12 @@ impl Heads {
         Ok(())
     }
 
+    /// Remembers nothing of these tenants.
+    pub(super) fn forget(&mut self, tenants: &[TenantKey]) {
+        self.logs.retain(|tenant, _| !tenants.contains(tenant));
+        self.rows.retain(|(tenant, _), _| !tenants.contains(tenant));
+    }
+
     /// The transaction was committed.
     pub(super) fn committed(&mut self) {
         self.journal.clear();
@@ -245,6 +258,13 @@ pub(crate) fn totals(connection: &Connection) -> Result<(u64, u64, u64)> {
     Ok((unsigned_count(Some(row.0))?, unsigned_count(Some(row.1))?, unsigned_count(Some(row.2))?))
 }
 
+/// The rows and bytes of those who live in a partition: reference records there are copies.
+pub(crate) fn totals_at_home(connection: &Connection) -> Result<(u64, u64)> {
+    let sql = "SELECT ifnull(sum(count), 0), ifnull(sum(bytes), 0) FROM _row_head WHERE tenant > 0";
+    let row = connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok((unsigned_count(Some(row.0))?, unsigned_count(Some(row.1))?))
+}
+
 /// The rows and bytes of a user or an organization, with its members' own.
 pub(crate) fn totals_of(connection: &Connection, home: TenantKey) -> Result<(u64, u64)> {
     let sql = "SELECT ifnull(sum(count), 0), ifnull(sum(bytes), 0) FROM _row_head \
@@ -257,6 +277,12 @@ pub(crate) fn totals_of(connection: &Connection, home: TenantKey) -> Result<(u64
 /// A stored count; none is 0.
 pub(crate) fn unsigned_count(count: Option<i64>) -> Result<u64> {
     u64::try_from(count.unwrap_or(0)).map_err(|_| Error::corrupt("the store holds a negative count"))
+}
+
+/// Whether the file is a tenant's home.
+pub(crate) fn has_log(connection: &Connection, tenant: TenantKey) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM _log_head WHERE tenant = ?1)";
+    Ok(connection.prepare_cached(sql)?.query_row([tenant.get()], |row| row.get(0))?)
 }
 
 /// The log of a new tenant.

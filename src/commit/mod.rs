@@ -14,21 +14,25 @@ mod tests;
 mod unit;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 use uuid::Uuid;
 
-pub(crate) use change::{Changes, Content, Upsert, row_bytes, unique_set};
+pub(crate) use change::{Changes, Content, Copies, Upsert, row_bytes, still_referred, unique_set};
 pub(crate) use checkpoint::{Checkpoints, observe_log};
 use heads::Heads;
-pub(crate) use heads::{count, create_log, totals, totals_of, unsigned_count};
-pub(crate) use queue::Committer;
+pub(crate) use heads::{
+    RowHead, count, create_log, has_log, totals, totals_at_home, totals_of, unsigned_count,
+};
+pub(crate) use queue::{CommitTotals, Committer};
 pub(crate) use unit::{Actor, Event, Savepoint, Unit};
 
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::identity::TenantKey;
+use crate::schema::partitions;
 
 /// Tells the time.
 pub(crate) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -48,6 +52,8 @@ pub(crate) struct Writer {
     cache: Option<Arc<Cache>>,
     /// The rows that the transaction changes, for the cache.
     changed: Vec<(TenantKey, i64, Uuid)>,
+    /// Which state of the reference records the file holds.
+    reference: Arc<AtomicI64>,
 }
 
 impl Writer {
@@ -58,8 +64,9 @@ impl Writer {
         device: Uuid,
         record_bytes_max: usize,
         cache: Option<Arc<Cache>>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        let reference = partitions::reference_version(&connection)?;
+        Ok(Self {
             connection,
             heads: Heads::default(),
             works: 0,
@@ -69,7 +76,17 @@ impl Writer {
             record_bytes_max,
             cache,
             changed: Vec::new(),
-        }
+            reference: Arc::new(AtomicI64::new(reference)),
+        })
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Remembers nothing of tenants whose rows were changed without it.
+    pub(crate) fn forget(&mut self, tenants: &[TenantKey]) {
+        self.heads.forget(tenants);
     }
 }
 

@@ -9,9 +9,12 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
 
 use super::Writer;
 use super::checkpoint::Checkpoints;
@@ -42,6 +45,8 @@ type Answer<R> = Arc<Mutex<Option<thread::Result<Result<R>>>>>;
 pub(crate) struct Committer {
     queue: Mutex<Queue>,
     wait_max: Duration,
+    /// Which state of the reference records the file holds.
+    reference: Arc<AtomicI64>,
     pub(super) checkpoints: Checkpoints,
 }
 
@@ -50,16 +55,37 @@ struct Queue {
     lanes: Lanes<Waiting>,
     /// How many callers the last commit answered.
     last_batch: usize,
-    counts: Counts,
+    counts: CommitTotals,
 }
 
-/// What happened since the store was opened.
+/// What happened since the store was opened, in one file or in several.
 #[derive(Default)]
-struct Counts {
+pub(crate) struct CommitTotals {
     batches: Counter,
     waits: Counter,
+    waiting: usize,
     failures: u64,
     timeouts: u64,
+}
+
+impl CommitTotals {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.batches.add(&other.batches);
+        self.waits.add(&other.waits);
+        self.waiting += other.waiting;
+        self.failures += other.failures;
+        self.timeouts += other.timeouts;
+    }
+
+    pub(crate) fn stats(&self) -> CommitStats {
+        CommitStats {
+            batches: summary_of_sizes(&self.batches),
+            waits: summary_of_times(&self.waits),
+            waiting: self.waiting,
+            failures: self.failures,
+            timeouts: self.timeouts,
+        }
+    }
 }
 
 /// Where the writer is.
@@ -87,13 +113,14 @@ pub(super) enum Told {
 
 impl Committer {
     pub(crate) fn new(writer: Writer, wait_max: Duration, checkpoints: Checkpoints) -> Self {
+        let reference = Arc::clone(&writer.reference);
         let queue = Queue {
             slot: Slot::Free(Box::new(writer)),
             lanes: Lanes::default(),
             last_batch: 1,
-            counts: Counts::default(),
+            counts: CommitTotals::default(),
         };
-        Self { queue: Mutex::new(queue), wait_max, checkpoints }
+        Self { queue: Mutex::new(queue), wait_max, reference, checkpoints }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -149,6 +176,34 @@ impl Committer {
         let mut unit = Unit::begin(Arc::clone(self), self.take(lane)?)?;
         unit.enter(actor)?;
         Ok(unit)
+    }
+
+    /// Lends the writer with no transaction open and foreign keys off: for rows that come from another
+    /// file, or go, in many transactions, of which only all together leave no reference dangling.
+    pub(crate) fn exclusive<R>(
+        &self,
+        lane: TenantKey,
+        work: impl FnOnce(&mut Writer) -> Result<R>,
+    ) -> Result<R> {
+        let mut lent = Exclusive { committer: self, writer: Some(self.take(lane)?) };
+        let writer = lent.writer.as_deref_mut().ok_or(Error::Closed)?;
+        roll_back_rest(&writer.connection)?;
+        writer.connection.pragma_update(None, "foreign_keys", false)?;
+        work(writer)
+    }
+
+    /// Whether everything that was committed is on the disk now, whatever the durability: a checkpoint
+    /// syncs the log first (<https://sqlite.org/wal.html#performance_considerations>).
+    pub(crate) fn sync(&self) -> Result<bool> {
+        let writer = self.take(TenantKey::REFERENCE)?;
+        let busy =
+            writer.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, bool>(0));
+        self.hand_over(writer);
+        Ok(!busy?)
+    }
+
+    pub(crate) fn reference_version(&self) -> i64 {
+        self.reference.load(Ordering::Acquire)
     }
 
     fn take(&self, lane: TenantKey) -> Result<Box<Writer>> {
@@ -220,16 +275,17 @@ impl Committer {
         self.lock().counts.failures += 1;
     }
 
+    #[cfg(test)]
     pub(crate) fn stats(&self) -> CommitStats {
+        let mut totals = CommitTotals::default();
+        self.add_stats(&mut totals);
+        totals.stats()
+    }
+
+    pub(crate) fn add_stats(&self, totals: &mut CommitTotals) {
         let queue = self.lock();
-        let counts = &queue.counts;
-        CommitStats {
-            batches: summary_of_sizes(&counts.batches),
-            waits: summary_of_times(&counts.waits),
-            waiting: queue.lanes.len(),
-            failures: counts.failures,
-            timeouts: counts.timeouts,
-        }
+        totals.add(&queue.counts);
+        totals.waiting += queue.lanes.len();
     }
 
     /// Gives the writer, with no transaction open, to whoever's turn it is.
@@ -257,13 +313,7 @@ impl Committer {
             Err(Error::Closed) => return Ok(()),
             Err(error) => return Err(error),
         };
-        {
-            let mut queue = self.lock();
-            queue.slot = Slot::Closed;
-            while let Some(waiting) = queue.lanes.next() {
-                waiting.ticket.give(Told::Done(Err(Error::Closed)));
-            }
-        }
+        self.end();
         self.checkpoints.stop();
         // https://sqlite.org/pragma.html#pragma_wal_checkpoint: a reader can keep it from
         // finishing, and then the next opening does the rest. An iterator would not end by waiting.
@@ -271,6 +321,17 @@ impl Committer {
         writer.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         writer.connection.close().map_err(|(_, error)| error)?;
         Ok(())
+    }
+}
+
+impl Committer {
+    /// Nobody writes any more.
+    fn end(&self) {
+        let mut queue = self.lock();
+        queue.slot = Slot::Closed;
+        while let Some(waiting) = queue.lanes.next() {
+            waiting.ticket.give(Told::Done(Err(Error::Closed)));
+        }
     }
 }
 
@@ -287,14 +348,42 @@ impl Queue {
             Slot::Lent(holder) => {
                 self.slot = Slot::Lent(holder);
                 if holder == this {
-                    return Err(Error::Busy {
-                        reason: "a transaction is open on this thread; write through its handle",
-                    });
+                    return Err(Error::NESTED);
                 }
                 Ok(None)
             }
         }
     }
+}
+
+/// A writer that is lent outside of transactions; it goes back as it was.
+struct Exclusive<'c> {
+    committer: &'c Committer,
+    writer: Option<Box<Writer>>,
+}
+
+impl Drop for Exclusive<'_> {
+    fn drop(&mut self) {
+        let Some(writer) = self.writer.take() else { return };
+        let restored = roll_back_rest(&writer.connection)
+            .and_then(|()| Ok(writer.connection.pragma_update(None, "foreign_keys", true)?));
+        match restored {
+            Ok(()) => self.committer.hand_over(writer),
+            Err(error) => {
+                // Nobody may write without foreign keys.
+                tracing::warn!(%error, "a writer could not be restored, and its file is closed");
+                self.committer.end();
+            }
+        }
+    }
+}
+
+/// What was begun and not committed goes.
+pub(super) fn roll_back_rest(connection: &Connection) -> Result<()> {
+    if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    Ok(())
 }
 
 /// Work that keeps its outcome for its caller, also when it panics.

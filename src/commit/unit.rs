@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -9,11 +10,12 @@ use uuid::Uuid;
 
 use super::Writer;
 use super::heads::{self, Mark, RowHead};
-use super::queue::{Committer, Company, gather};
+use super::queue::{Committer, Company, gather, roll_back_rest};
 use crate::audit::chain::{Hash, Link, commitment};
 use crate::entity::truncate_to_micros;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
+use crate::schema::partitions;
 
 /// Who acts in a transaction; nobody when the application itself does.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,8 +44,18 @@ pub(crate) struct Unit {
     actor: Actor,
     now: Timestamp,
     savepoints: usize,
+    /// Whether others are kept out.
+    alone: bool,
+    reference: Option<Reference>,
     /// What follows the commit before anybody else can write; nobody joins after it.
     then: Option<Box<dyn FnOnce() + Send>>,
+}
+
+/// The version of the reference records that a transaction leaves.
+#[derive(Debug, Clone, Copy)]
+enum Reference {
+    Next,
+    Of(i64),
 }
 
 /// A place to come back to; heads in memory are not in SQLite's hands.
@@ -62,14 +74,14 @@ impl Unit {
             actor: Actor::default(),
             now: Timestamp::UNIX_EPOCH,
             savepoints: 0,
+            alone: false,
+            reference: None,
             then: None,
         };
         let committer = Arc::clone(&unit.committer);
         let connection = &unit.writer()?.connection;
-        if !connection.is_autocommit() {
-            // The last transaction could not even be rolled back then.
-            connection.execute_batch("ROLLBACK")?;
-        }
+        // If the last transaction could not even be rolled back.
+        roll_back_rest(connection)?;
         committer.checkpoints.finish(connection);
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(unit)
@@ -109,7 +121,7 @@ impl Unit {
 
     /// Whether another caller's work may join the transaction.
     pub(super) fn takes_more(&self) -> bool {
-        self.then.is_none() && self.connection().is_ok()
+        !self.alone && self.then.is_none() && self.connection().is_ok()
     }
 
     /// Runs the work of another caller; whether it stays.
@@ -122,6 +134,26 @@ impl Unit {
         });
         // If even that fails, the transaction is over for all.
         kept.unwrap_or(true)
+    }
+
+    /// Nobody else's work joins the transaction: it puts off constraints, or is one of two.
+    pub(crate) fn alone(&mut self) {
+        self.alone = true;
+    }
+
+    /// What follows happened at this time.
+    pub(crate) fn at(&mut self, time: Timestamp) {
+        self.now = time;
+    }
+
+    /// Reference records are others than before.
+    pub(crate) fn change_reference(&mut self) {
+        self.reference.get_or_insert(Reference::Next);
+    }
+
+    /// The file's copies of the reference records are of this version.
+    pub(crate) fn set_reference_version(&mut self, version: i64) {
+        self.reference = Some(Reference::Of(version));
     }
 
     /// Runs what must come right after the commit, before the next transaction begins.
@@ -149,6 +181,14 @@ impl Unit {
         self.connection()?;
         let Some(writer) = self.writer.as_deref_mut() else { return Err(Error::Closed) };
         writer.heads.store(&writer.connection)?;
+        let reference = match self.reference {
+            None => None,
+            Some(Reference::Of(version)) => Some(version),
+            Some(Reference::Next) => Some(partitions::reference_version(&writer.connection)? + 1),
+        };
+        if let Some(version) = reference {
+            partitions::set_reference_version(&writer.connection, version)?;
+        }
         match &writer.cache {
             None => drop(writer.connection.prepare_cached("COMMIT")?.execute([])?),
             Some(cache) => {
@@ -161,6 +201,9 @@ impl Unit {
             }
         }
         writer.heads.committed();
+        if let Some(version) = reference {
+            writer.reference.store(version, Ordering::Release);
+        }
         self.committer.checkpoints.note();
         if let Some(then) = self.then.take() {
             then();
@@ -318,12 +361,10 @@ impl Unit {
         Ok(())
     }
 
-    /// A new tenant with an empty log.
-    pub(crate) fn create_tenant(&mut self, kind: &str) -> Result<TenantKey> {
-        let tenant = crate::schema::identities::create_tenant(self.connection()?, kind)?;
+    /// The empty log of a new tenant, in the file that is its home.
+    pub(crate) fn create_log(&mut self, tenant: TenantKey) -> Result<()> {
         let origin: [u8; 32] = self.writer()?.random.fill()?;
-        heads::create_log(self.connection()?, tenant, origin)?;
-        Ok(tenant)
+        heads::create_log(self.connection()?, tenant, origin)
     }
 }
 

@@ -16,7 +16,9 @@ use uuid::Uuid;
 
 use measures::Measures;
 pub(crate) use measures::{Counter, summary_of_sizes, summary_of_times};
-pub use stats::{CacheStats, CommitStats, OperationStats, ReaderStats, Stats, Summary, TenantStats};
+pub use stats::{
+    CacheStats, CommitStats, OperationStats, PartitionStats, ReaderStats, Stats, Summary, TenantStats,
+};
 
 use crate::error::Result;
 use crate::identity::TenantKey;

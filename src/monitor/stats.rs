@@ -82,6 +82,18 @@ pub struct CacheStats {
     pub misses: u64,
 }
 
+/// The partitions of a store; none of a store that is one file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct PartitionStats {
+    /// How many there are.
+    pub count: usize,
+    /// How many of them are open now.
+    pub open: usize,
+    /// The names of those that could not be read, and whose rows and bytes are not in the sums.
+    pub unreadable: Vec<String>,
+}
+
 /// What a store holds, and did since it was opened. Made by [`Store::stats`](crate::Store::stats).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -102,6 +114,8 @@ pub struct Stats {
     pub readers: ReaderStats,
     /// The rows in memory.
     pub cache: CacheStats,
+    /// The files that tenants are spread over, if they are.
+    pub partitions: PartitionStats,
 }
 
 /// What a user or an organization holds, and did since the store was opened. An organization's

@@ -244,6 +244,98 @@ pub(crate) fn create_member(
     Ok(())
 }
 
+/// A partition learns of a tenant.
+fn mirror_tenant(connection: &Connection, key: TenantKey, kind: &str) -> Result<()> {
+    let sql = "INSERT INTO _tenant (key, kind) VALUES (?1, ?2) ON CONFLICT (key) DO NOTHING";
+    connection.prepare_cached(sql)?.execute(params![key.get(), kind])?;
+    Ok(())
+}
+
+/// A partition learns of a user; also of one that lives elsewhere.
+pub(crate) fn mirror_user(connection: &Connection, key: TenantKey, id: &UserId) -> Result<()> {
+    mirror_tenant(connection, key, "user")?;
+    let sql =
+        "INSERT INTO _user (key, id, name, created) VALUES (?1, ?2, '', 0) ON CONFLICT (key) DO NOTHING";
+    connection.prepare_cached(sql)?.execute(params![key.get(), id.as_str()])?;
+    Ok(())
+}
+
+pub(crate) fn mirror_organization(
+    connection: &Connection,
+    key: TenantKey,
+    id: &OrganizationId,
+) -> Result<()> {
+    mirror_tenant(connection, key, "organization")?;
+    let sql = "INSERT INTO _organization (key, id, name, created) VALUES (?1, ?2, '', 0) ON CONFLICT (key) DO NOTHING";
+    connection.prepare_cached(sql)?.execute(params![key.get(), id.as_str()])?;
+    Ok(())
+}
+
+/// A partition learns of a member, or of what became of one.
+pub(crate) fn mirror_member(
+    connection: &Connection,
+    key: TenantKey,
+    organization: TenantKey,
+    user: TenantKey,
+    role: Role,
+    active: bool,
+) -> Result<()> {
+    mirror_tenant(connection, key, "member")?;
+    let sql = "INSERT INTO _member (key, organization, user, role, active, created) VALUES (?1, ?2, ?3, ?4, ?5, 0) \
+               ON CONFLICT (key) DO UPDATE SET role = excluded.role, active = excluded.active";
+    let (organization, user) = (organization.get(), user.get());
+    connection.prepare_cached(sql)?.execute(params![key.get(), organization, user, role.as_str(), active])?;
+    Ok(())
+}
+
+/// What a tenant is, by its key.
+pub(crate) enum Owner {
+    User(UserId),
+    Organization(OrganizationId),
+}
+
+/// The user or organization of a key.
+pub(crate) fn owner(connection: &Connection, key: TenantKey) -> Result<Owner> {
+    let text = |sql: &str| -> Result<Option<String>> {
+        Ok(connection.prepare_cached(sql)?.query_row([key.get()], |row| row.get(0)).optional()?)
+    };
+    let damaged = |_| Error::corrupt("the store holds an invalid id");
+    if let Some(id) = text("SELECT id FROM _user WHERE key = ?1")? {
+        return UserId::new(id).map(Owner::User).map_err(damaged);
+    }
+    match text("SELECT id FROM _organization WHERE key = ?1")? {
+        Some(id) => OrganizationId::new(id).map(Owner::Organization).map_err(damaged),
+        None => Err(Error::corrupt("the store holds a key of no user and no organization")),
+    }
+}
+
+/// The user or organization that a tenant belongs to: of a member, the organization.
+pub(crate) fn home_of(connection: &Connection, key: TenantKey) -> Result<TenantKey> {
+    let sql = "SELECT organization FROM _member WHERE key = ?1";
+    let organization: Option<i64> =
+        connection.prepare_cached(sql)?.query_row([key.get()], |row| row.get(0)).optional()?;
+    organization.map_or(Ok(key), TenantKey::from_stored)
+}
+
+/// An organization's members as they are stored, those who have left too, with their users.
+pub(crate) fn all_members(
+    connection: &Connection,
+    organization: TenantKey,
+) -> Result<Vec<(StoredMember, TenantKey, UserId)>> {
+    let sql = "SELECT m.key, m.role, m.active, u.key, u.id FROM _member AS m JOIN _user AS u ON u.key = m.user \
+               WHERE m.organization = ?1 ORDER BY m.key";
+    all(connection, sql, [organization.get()], |row| {
+        let member = StoredMember {
+            key: TenantKey::from_stored(row.get(0)?)?,
+            role: Role::from_stored(&row.get::<_, String>(1)?)?,
+            active: row.get(2)?,
+        };
+        let user = UserId::new(row.get::<_, String>(4)?)
+            .map_err(|_| Error::corrupt("the store holds an invalid user id"))?;
+        Ok((member, TenantKey::from_stored(row.get(3)?)?, user))
+    })
+}
+
 pub(crate) fn update_member(connection: &Connection, key: TenantKey, role: Role, active: bool) -> Result<()> {
     let sql = "UPDATE _member SET role = ?2, active = ?3 WHERE key = ?1";
     connection.prepare_cached(sql)?.execute(params![key.get(), role.as_str(), active])?;

@@ -2,8 +2,11 @@
 
 mod catalog;
 pub(crate) mod identities;
+pub(crate) mod partitions;
 
 pub(crate) use catalog::Catalog;
+pub use partitions::Partitioning;
+pub(crate) use partitions::Role;
 
 use std::collections::BTreeSet;
 
@@ -43,24 +46,49 @@ pub(crate) fn expected_objects(catalog: &Catalog) -> Result<BTreeSet<Object>> {
     objects(&scratch)
 }
 
+/// What a new file is.
+pub(crate) enum NewFile {
+    /// A whole store, or the catalog of one: random bytes for the log of the reference records, and
+    /// how a catalog spreads its tenants.
+    Store {
+        origin: [u8; 32],
+        spread: Option<(Partitioning, [u8; 32])>,
+    },
+    Partition,
+}
+
 /// Makes the store's own tables in an empty database, in one transaction.
-pub(crate) fn create(
-    connection: &mut Connection,
-    device: Uuid,
-    reference_origin: [u8; 32],
-    now: i64,
-) -> Result<()> {
+pub(crate) fn create(connection: &mut Connection, file: &NewFile, device: Uuid, now: i64) -> Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(CONTROL)?;
+    let role = match file {
+        NewFile::Store { spread: None, .. } => Role::File,
+        NewFile::Store { spread: Some(_), .. } => Role::Catalog,
+        NewFile::Partition => Role::Partition,
+    };
     transaction.execute(
-        "INSERT INTO _store (one, device, definitions, created) VALUES (1, ?1, ?2, ?3)",
-        params![device.as_bytes(), hash_of(std::iter::empty()), now],
+        "INSERT INTO _store (one, role, device, definitions, created) VALUES (1, ?1, ?2, ?3, ?4)",
+        params![role.as_str(), device.as_bytes(), hash_of(std::iter::empty()), now],
     )?;
-    crate::commit::create_log(&transaction, crate::identity::TenantKey::REFERENCE, reference_origin)?;
+    if let NewFile::Store { origin, spread } = file {
+        crate::commit::create_log(&transaction, crate::identity::TenantKey::REFERENCE, *origin)?;
+        if let Some((partitioning, salt)) = spread {
+            partitions::create(&transaction, *partitioning, *salt)?;
+        }
+    }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// What the file is of a store.
+pub(crate) fn role(connection: &Connection) -> Result<Role> {
+    let role: String = connection.query_row("SELECT role FROM _store", [], |row| row.get(0))?;
+    [Role::File, Role::Catalog, Role::Partition]
+        .into_iter()
+        .find(|known| known.as_str() == role)
+        .ok_or_else(|| Error::corrupt("the file does not say what it is of a store"))
 }
 
 /// The device that the file names.

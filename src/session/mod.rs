@@ -30,7 +30,7 @@ use crate::monitor::Operation;
 use crate::schema::identities;
 use crate::scope::Scope;
 use crate::statement::{HEAD_COLUMNS, Table};
-use crate::store::{Grant, Inner, Snapshot, Store};
+use crate::store::{Begun, Grant, Inner, Snapshot, Store};
 use crate::tenancy;
 
 /// A session bound to one tenant scope; see [`TenantSession`] and [`OrganizationSession`].
@@ -94,7 +94,8 @@ impl<S: tenancy::Scope> Session<S> {
 
     fn run_transaction<R>(&self, run: impl FnOnce(&Transaction<'_, S>) -> Result<R>) -> Result<R> {
         let core = self.core();
-        let unit = Mutex::new(core.begin()?);
+        let Begun { unit, kept } = core.begin()?;
+        let unit = Mutex::new(unit);
         let outcome = { run(&Transaction::new(Verbs::new(core.within(Executor::Unit(&unit))))) };
         let unit = unit.into_inner().unwrap_or_else(PoisonError::into_inner);
         let result = match outcome {
@@ -104,6 +105,7 @@ impl<S: tenancy::Scope> Session<S> {
                 Err(error)
             }
         };
+        drop(kept);
         core.store.flush_if_due();
         result
     }
@@ -210,7 +212,9 @@ impl OrganizationSession {
         let (Some(organization), Some(user)) = (core.scope.organization_key(), core.scope.user_key()) else {
             return Err(not_member());
         };
-        core.read(|connection| {
+        core.check()?;
+        core.store.read(|connection| {
+            core.check_in(connection)?;
             identities::find_member(connection, organization, user)?
                 .filter(|m| m.active)
                 .map(|m| m.role)
@@ -225,7 +229,12 @@ impl OrganizationSession {
     /// What every read can meet.
     pub fn members(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<crate::Membership>> {
         let Some(organization) = self.core().scope.organization_key() else { return Ok(Vec::new()) };
-        self.core().read(|connection| identities::members(connection, organization, after, limit))
+        let core = self.core();
+        core.check()?;
+        core.store.read(|connection| {
+            core.check_in(connection)?;
+            identities::members(connection, organization, after, limit)
+        })
     }
 
     /// The log of the member's own records within the organization.
@@ -323,11 +332,19 @@ impl<'x> Core<'x> {
 
     /// In a store that another process writes, memory can't tell: ask the file.
     fn check_in(&self, connection: &Connection) -> Result<()> {
-        if self.store.is_read_only() {
-            for (position, grant) in self.grants.iter().enumerate() {
-                if identities::is_disabled(connection, grant.tenant)? {
-                    return Err(self.ended(position));
-                }
+        if !self.store.is_read_only() {
+            return Ok(());
+        }
+        if self.store.is_spread() {
+            return self.store.read(|catalog| self.check_grants(catalog));
+        }
+        self.check_grants(connection)
+    }
+
+    fn check_grants(&self, connection: &Connection) -> Result<()> {
+        for (position, grant) in self.grants.iter().enumerate() {
+            if identities::is_disabled(connection, grant.tenant)? {
+                return Err(self.ended(position));
             }
         }
         Ok(())
@@ -348,12 +365,12 @@ impl<'x> Core<'x> {
         Actor { user: self.scope.user_key() }
     }
 
-    fn begin(&self) -> Result<Unit> {
+    fn begin(&self) -> Result<Begun> {
         self.check()?;
-        let unit = self.store.begin(self.scope.lane(), self.actor())?;
+        let begun = self.store.begin(self.scope.lane(), self.actor())?;
         // Again, now that nobody else writes: a revocation comes before or after, not during.
         self.check()?;
-        Ok(unit)
+        Ok(begun)
     }
 
     /// Runs a read.
@@ -364,7 +381,7 @@ impl<'x> Core<'x> {
                 let reader = self.store.reader(self.scope.lane())?;
                 let connection = reader.connection()?;
                 self.check_in(connection)?;
-                read(connection)
+                read(connection).map_err(|error| reader.name_in(error))
             }
             Executor::View(view) => {
                 self.check()?;
@@ -387,7 +404,7 @@ impl<'x> Core<'x> {
                 let result = self.store.run(self.scope.lane(), self.actor(), move |unit| {
                     // Again, now that nobody else writes: a revocation comes before or after.
                     session.check()?;
-                    write(&mut Changes { unit, catalog: session.store.catalog(), scope: &session.scope })
+                    write(&mut session.changes(unit))
                 })?;
                 self.store.flush_if_due();
                 Ok(result)
@@ -395,10 +412,12 @@ impl<'x> Core<'x> {
             Executor::View(_) => Err(Error::AccessDenied {
                 reason: "a read scope only reads; write through the session or in a transaction".to_owned(),
             }),
-            Executor::Unit(unit) => borrow(unit)?.nested(|unit| {
-                write(&mut Changes { unit, catalog: self.store.catalog(), scope: &self.scope })
-            }),
+            Executor::Unit(unit) => borrow(unit)?.nested(|unit| write(&mut self.changes(unit))),
         }
+    }
+
+    fn changes<'u>(&'u self, unit: &'u mut Unit) -> Changes<'u> {
+        Changes { unit, catalog: self.store.catalog(), scope: &self.scope, copies: &*self.store }
     }
 
     /// A connection that sees one state of the store through all reads.
@@ -437,7 +456,7 @@ impl<'x> Core<'x> {
     /// matter of its own, and a soft reference changes with another tenant's rows.
     fn cache(&self, table: &Table) -> Option<&Cache> {
         match self.executor {
-            Executor::Store if !table.has_soft() => self.store.cache(),
+            Executor::Store if !table.has_soft() => self.store.cache(table.definition.tenancy()),
             _ => None,
         }
     }
@@ -445,7 +464,7 @@ impl<'x> Core<'x> {
     /// Notes a miss by id, and gives the error back.
     pub(crate) fn missed(&self, table: &Table, id: Uuid) -> Error {
         if let Ok(reach) = self.scope.reads(table.definition.tenancy()) {
-            self.store.note_miss(reach.tenant, table.entity(), id);
+            self.store.note_miss(self.scope.lane(), reach.tenant, table.entity(), id);
             if !matches!(self.executor, Executor::Unit(_)) {
                 self.store.flush_if_due();
             }
@@ -457,7 +476,9 @@ impl<'x> Core<'x> {
 impl Source<'_> {
     pub(crate) fn read<R>(&self, read: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
         match self {
-            Source::Snapshot(snapshot) => read(snapshot.connection()?),
+            Source::Snapshot(snapshot) => {
+                read(snapshot.connection()?).map_err(|error| snapshot.name_in(error))
+            }
             Source::View(view) => read(borrow(view)?.connection()?),
             Source::Unit(unit) => read(borrow(unit)?.connection()?),
         }

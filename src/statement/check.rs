@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use super::sql::{Param, Statement};
 use super::table::Table;
-use crate::entity::{Raw, Value};
+use crate::entity::{Raw, Tenancy, Value};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
+use crate::schema::Role;
 
 /// A row as it is stored.
 pub(crate) struct CheckedRow {
@@ -50,10 +51,14 @@ pub(crate) fn rows<'t>(
     })
 }
 
-/// How many rows belong to no tenant, or to one of another kind.
-pub(crate) fn without_owner(table: &Table) -> Statement<'_> {
+/// How many rows belong to no tenant whose home the file is, or to one of another kind. A partition's
+/// reference records are copies.
+pub(crate) fn without_owner(table: &Table, role: Role) -> Statement<'_> {
+    let copies = role == Role::Partition && table.definition.tenancy() == Tenancy::Reference;
+    let home =
+        if copies { "" } else { " OR NOT EXISTS (SELECT 1 FROM _log_head AS l WHERE l.tenant = t._tenant)" };
     let sql = format!(
-        "SELECT count(*) FROM {} AS t LEFT JOIN _tenant AS k ON k.key = t._tenant WHERE k.kind IS NOT '{}' OR t._rid >> 40 IS NOT t._tenant",
+        "SELECT count(*) FROM {} AS t LEFT JOIN _tenant AS k ON k.key = t._tenant WHERE k.kind IS NOT '{}' OR t._rid >> 40 IS NOT t._tenant{home}",
         table.name,
         table.definition.tenancy()
     );

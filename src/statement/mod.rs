@@ -14,6 +14,7 @@ mod sql;
 mod table;
 #[cfg(test)]
 mod tests;
+pub(crate) mod transfer;
 mod write;
 
 pub(crate) use select::{Aggregate, Joined, Select};

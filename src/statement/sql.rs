@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 use rusqlite::{Connection, Row, ToSql};
 use uuid::Uuid;
 
@@ -17,6 +17,8 @@ pub(crate) enum Param<'v> {
     Uuid(Uuid),
     Borrowed(&'v Value),
     Owned(Value),
+    /// As it lies in another file.
+    Stored(SqlValue),
 }
 
 impl ToSql for Param<'_> {
@@ -26,6 +28,7 @@ impl ToSql for Param<'_> {
             Param::Uuid(uuid) => ValueRef::Blob(uuid.as_bytes()),
             Param::Borrowed(value) => value.stored(),
             Param::Owned(value) => value.stored(),
+            Param::Stored(value) => value.into(),
         }))
     }
 }

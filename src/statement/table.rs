@@ -131,6 +131,16 @@ impl Table {
         select_list(alias, self.definition.has_author(), &self.columns)
     }
 
+    /// The columns that refer to records of an entity, by position.
+    pub(crate) fn references_to<'t>(&'t self, entity: &'t str) -> impl Iterator<Item = usize> + 't {
+        self.definition.columns().iter().enumerate().filter_map(move |(position, column)| {
+            match column.kind() {
+                ColumnKind::Reference { entity: target, .. } if target == entity => Some(position),
+                _ => None,
+            }
+        })
+    }
+
     pub(crate) fn has_soft(&self) -> bool {
         self.columns.iter().any(TableColumn::is_soft)
     }

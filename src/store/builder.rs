@@ -2,27 +2,40 @@
 
 use std::any::TypeId;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rusqlite::Connection;
 
 use super::connection::Durability;
 use super::inner::{Inner, Parts};
-use super::readers::Readers;
+use super::part::{Part, Settings};
+use super::spread::{CATALOG, Spread};
 use super::{Store, connection, lock, open};
 use crate::cache::Cache;
-use crate::commit::{Checkpoints, Clock, Committer, Randomness, Writer};
+use crate::commit::{Clock, Randomness};
 use crate::entity::{Definition, Entity};
 use crate::error::{Error, Result};
 use crate::monitor::{Monitor, Monitoring};
+use crate::schema::partitions::{self, Layout};
+use crate::schema::{Partitioning, Role};
 
-/// What opening a path needs and gives: the claim on it, its entities, and the writer if it writes.
-type Claimed = (lock::Claim, open::Opened, Option<Arc<Committer>>, Option<Arc<Cache>>);
+/// What opening a path gives: the claim on it, its entities, a connection that writes if it is to, and
+/// how a catalog spreads its tenants.
+type Claimed = (lock::Claim, open::Opened, Option<Connection>, Option<Layout>);
 
 /// Longer is for ever, and still a time that can be added to now.
 const TIMEOUT_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Partitions that are open at once: with their readers well below the files that a process may have
+/// open by default.
+const PARTITIONS_OPEN: usize = 32;
+/// Connections for reading of each partition; the main file's are the store's own.
+const PARTITION_READERS: u32 = 4;
+/// More files than anybody spreads tenants over by number.
+const PARTITIONS_MAX: u32 = 1_000;
 
 /// More connections than a process can have files open.
 const READERS_MAX: u32 = 1_024;
@@ -40,6 +53,8 @@ pub struct Builder {
     cache_bytes: usize,
     monitoring: Option<Monitoring>,
     read_only: bool,
+    partitioning: Option<Partitioning>,
+    partitions_open: usize,
     clock: Clock,
     randomness: Randomness,
 }
@@ -66,6 +81,8 @@ impl Builder {
             cache_bytes: 0,
             monitoring: None,
             read_only: false,
+            partitioning: None,
+            partitions_open: PARTITIONS_OPEN,
             clock: Arc::new(Timestamp::now),
             randomness: Arc::new(|bytes| {
                 getrandom::fill(bytes).map_err(|error| Error::io("the system's randomness", error))
@@ -141,6 +158,31 @@ impl Builder {
         self
     }
 
+    /// Spreads users and organizations over so many SQLite files in a folder, at least 1 and at most
+    /// 1,000, each with its own writer: for stores that would grow too large for one file, and so that a
+    /// damaged file takes only its own tenants down. One file writes more in a second; choose this
+    /// for size, not for speed. The path is that of the folder. A store that exists keeps the number that
+    /// it was made with; see [`Partitions::repartition`](crate::Partitions::repartition).
+    pub fn partitions(mut self, files: u32) -> Self {
+        self.partitioning = Some(Partitioning::Fixed(files.clamp(1, PARTITIONS_MAX)));
+        self
+    }
+
+    /// Gives each user and each organization (with its members' private records) a SQLite file of its
+    /// own, in a folder: tenants that can be backed up, moved and deleted as files.
+    pub fn partition_per_tenant(mut self) -> Self {
+        self.partitioning = Some(Partitioning::PerTenant);
+        self
+    }
+
+    /// How many partitions are kept open, at least 1; 32 by default. The one that was used least
+    /// recently is closed for another, but never one in use: so many can be open and more, if so many
+    /// are needed at once.
+    pub fn partitions_open(mut self, files: usize) -> Self {
+        self.partitions_open = files.max(1);
+        self
+    }
+
     /// Where the store takes the time from; for tests that need it exact.
     pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);
@@ -179,7 +221,8 @@ impl Builder {
     pub fn temporary(self) -> Result<Store> {
         let folder =
             tempfile::tempdir().map_err(|error| Error::io("the folder for temporary files", error))?;
-        let path = folder.path().join("store.db");
+        let name = if self.partitioning.is_some() { "store" } else { "store.db" };
+        let path = folder.path().join(name);
         self.open_in(&path, Some(folder))
     }
 
@@ -188,36 +231,86 @@ impl Builder {
             definition.validate()?;
         }
         let definitions = std::mem::take(&mut self.definitions);
-        let path = open::canonical(path)?;
-        let (claim, opened, committer, cache) = if self.read_only {
-            self.claim_reading(&path, definitions)?
+        let (path, file, role) = self.locate(path)?;
+        let (claim, opened, connection, layout) = if self.read_only {
+            self.claim_reading(&file, role, definitions)?
         } else {
-            self.claim_writing(&path, definitions)?
+            self.claim_writing(&file, role, definitions)?
         };
         let types = self
             .types
             .iter()
             .map(|(id, name)| Ok((*id, Arc::clone(opened.catalog.get(name)?))))
             .collect::<Result<HashMap<_, _>>>()?;
-        let readers = Readers::new(&path, self.readers, self.write_timeout);
+        let classes = Arc::default();
+        let caches = self.cache_bytes > 0 && !self.read_only;
+        let cache = caches.then(|| Arc::new(Cache::new(self.cache_bytes)));
+        let settings = |durability, readers| Settings {
+            durability,
+            readers,
+            wait_timeout: self.write_timeout,
+            record_bytes_max: self.record_bytes_max,
+            clock: Arc::clone(&self.clock),
+            randomness: Arc::clone(&self.randomness),
+            cache: cache.clone(),
+            classes: Arc::clone(&classes),
+        };
+        let main_settings = settings(self.durability_of(role), self.readers);
+        let committer = connection
+            .map(|connection| Part::committer_of(&file, connection, opened.device, &main_settings))
+            .transpose()?;
+        let main = Part::new(&file, claim, committer, &main_settings);
+        let spread = layout.map(|layout| {
+            let settings = settings(self.durability, self.readers.min(PARTITION_READERS));
+            Spread::new(&path, settings, opened.device, layout, self.partitions_open)
+        });
         tracing::debug!(entities = opened.catalog.tables().len(), read_only = self.read_only, "store opened");
         Ok(Store {
             inner: Arc::new(Inner::new(Parts {
                 path,
                 catalog: opened.catalog,
                 types,
-                readers,
-                committer,
+                main,
+                spread,
+                classes,
                 cache,
                 monitor: Monitor::new(opened.device, self.monitoring),
                 clock: self.clock,
-                claim,
                 folder,
             })),
         })
     }
 
-    fn claim_reading(&self, path: &Path, definitions: Vec<Definition>) -> Result<Claimed> {
+    /// A catalog decides what follows in partitions, and so is always synced.
+    fn durability_of(&self, role: Role) -> Durability {
+        if role == Role::Catalog { Durability::Full } else { self.durability }
+    }
+
+    /// The path that the store is known by, its main file, and what that has to be.
+    fn locate(&self, path: &Path) -> Result<(PathBuf, PathBuf, Role)> {
+        let path = open::canonical(path)?;
+        let is_folder = path.is_dir();
+        if self.partitioning.is_none() && !is_folder {
+            return Ok((path.clone(), path, Role::File));
+        }
+        let catalog = path.join(CATALOG);
+        match self.partitioning {
+            None if !catalog.exists() => Err(Error::invalid(
+                "path",
+                format!(
+                    "{} is a folder without a store; name a file in it, or choose partitions",
+                    path.display()
+                ),
+            )),
+            Some(_) if path.is_file() => Err(Error::invalid(
+                "path",
+                format!("{} is a file, and a store with partitions is a folder", path.display()),
+            )),
+            _ => Ok((path, catalog, Role::Catalog)),
+        }
+    }
+
+    fn claim_reading(&self, path: &Path, role: Role, definitions: Vec<Definition>) -> Result<Claimed> {
         if !path.exists() {
             return Err(Error::invalid(
                 "path",
@@ -229,7 +322,11 @@ impl Builder {
         }
         let mut claim = lock::Claim::reading(path);
         claim.inspect(open::inspect)?;
-        let opened = connection::reader(path).and_then(|reader| open::load_read_only(&reader, definitions)).map_err(
+        let load = |reader: &Connection| {
+            let opened = open::load_read_only(path, role, reader, definitions)?;
+            Ok((opened, self.layout(reader, role)?))
+        };
+        let (opened, layout) = connection::reader(path).and_then(|reader| load(&reader)).map_err(
             // SQLite reads a WAL database through a file beside it, which somebody has to be able
             // to make (https://sqlite.org/wal.html#readonly).
             |error| match error {
@@ -243,30 +340,42 @@ impl Builder {
                 other => other,
             },
         )?;
-        Ok((claim, opened, None, None))
+        Ok((claim, opened, None, layout))
     }
 
-    fn claim_writing(&self, path: &Path, definitions: Vec<Definition>) -> Result<Claimed> {
-        let mut claim = lock::Claim::writing(path, self.open_timeout)?;
+    fn claim_writing(&self, path: &Path, role: Role, definitions: Vec<Definition>) -> Result<Claimed> {
+        let new_folder = path.parent().filter(|folder| role == Role::Catalog && !folder.exists());
         if !path.exists() {
             // Definitions that contradict each other leave no file behind.
             crate::schema::plan(Vec::new(), definitions.clone())?;
-            open::create(path, &self.clock, &self.randomness)?;
+        }
+        if let Some(folder) = new_folder {
+            std::fs::create_dir(folder).map_err(|error| open::not_made(folder, error))?;
+        }
+        let mut claim = lock::Claim::writing(path, self.open_timeout)?;
+        if !path.exists() {
+            let partitioning = self.partitioning.unwrap_or(Partitioning::Single);
+            open::create_store(path, partitioning, &self.clock, &self.randomness)?;
         }
         claim.inspect(open::inspect)?;
-        let mut connection = connection::writer(path, self.durability)?;
-        let opened = open::load(&mut connection, definitions)?;
-        let cache = (self.cache_bytes > 0).then(|| Arc::new(Cache::new(self.cache_bytes)));
-        let writer = Writer::new(
-            connection,
-            Arc::clone(&self.clock),
-            Arc::clone(&self.randomness),
-            opened.device,
-            self.record_bytes_max,
-            cache.clone(),
-        );
-        let checkpoints = Checkpoints::new(path, connection::checkpointer);
-        let committer = Committer::new(writer, self.write_timeout, checkpoints);
-        Ok((claim, opened, Some(Arc::new(committer)), cache))
+        let mut connection = connection::writer(path, self.durability_of(role))?;
+        let opened = open::load(path, role, &mut connection, definitions)?;
+        let layout = self.layout(&connection, role)?;
+        Ok((claim, opened, Some(connection), layout))
+    }
+
+    /// How the store is spread, which must be as the caller expects.
+    fn layout(&self, connection: &Connection, role: Role) -> Result<Option<Layout>> {
+        if role == Role::File {
+            return Ok(None);
+        }
+        let layout = partitions::layout(connection)?;
+        match self.partitioning {
+            Some(wanted) if wanted != layout.partitioning => Err(Error::schema(format!(
+                "the store is spread over {}, not over {wanted}: open it without saying so, and use `store.partitions().repartition(..)` to change it",
+                layout.partitioning
+            ))),
+            _ => Ok(Some(layout)),
+        }
     }
 }

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use super::change::{Change, Mirror};
 use super::{Inner, PoolClass, absent_as_none};
-use crate::audit::payload::PayloadWriter;
-use crate::commit::{Actor, Event, Unit};
+use crate::commit::Unit;
 use crate::entity::Value;
 use crate::error::{Error, Result};
 use crate::identity::{
@@ -13,18 +13,6 @@ use crate::identity::{
 };
 use crate::monitor::TenantStats;
 use crate::schema::identities;
-
-/// One entry about a tenant itself.
-fn record(unit: &mut Unit, tenant: TenantKey, action: &str, changes: &[(&str, Value, Value)]) -> Result<()> {
-    let mut payload = PayloadWriter::new();
-    for (name, before, after) in changes {
-        payload.change(name, before, after);
-    }
-    unit.audit(
-        tenant,
-        &Event { action, outcome: "ok", entity: None, record: None, payload: payload.finish() },
-    )
-}
 
 /// The store's users. Made by [`Store::users`](crate::Store::users).
 ///
@@ -58,12 +46,14 @@ impl<'s> Users<'s> {
     /// [`Error::Exists`] if the id is taken.
     pub fn create(&self, id: &impl AsRef<UserId>) -> Result<User> {
         let id = id.as_ref();
-        self.store.write(Actor::default(), |unit| {
-            let key = unit.create_tenant("user")?;
-            let created = unit.now();
-            identities::create_user(unit.connection()?, key, id, created.as_microsecond())?;
-            record(unit, key, "user.create", &[("id", Value::None, id.clone().into())])?;
-            Ok(User { id: id.clone(), name: String::new(), disabled: false, created })
+        self.store.change(|unit| {
+            let (connection, created) = (unit.connection()?, unit.now());
+            let key = identities::create_tenant(connection, "user")?;
+            identities::create_user(connection, key, id, created.as_microsecond())?;
+            let change = Change::new(key, "user.create")
+                .field("id", Value::None, id.clone())
+                .mirror(Mirror::User { key: key.get(), id: id.clone() });
+            Ok((change, User { id: id.clone(), name: String::new(), disabled: false, created }))
         })
     }
 
@@ -99,10 +89,10 @@ impl<'s> Users<'s> {
     /// with control characters.
     pub fn rename(&self, id: &impl AsRef<UserId>, name: &str) -> Result<()> {
         validate_name(name)?;
-        self.store.write(Actor::default(), |unit| {
+        self.store.change(|unit| {
             let user = identities::find_user(unit.connection()?, id.as_ref())?;
             identities::rename_user(unit.connection()?, user.key, name)?;
-            record(unit, user.key, "user.rename", &[("name", user.value.name.into(), name.into())])
+            Ok((Change::new(user.key, "user.rename").field("name", user.value.name, name), ()))
         })
     }
 
@@ -125,18 +115,13 @@ impl<'s> Users<'s> {
     }
 
     fn set_disabled(&self, id: &UserId, disabled: bool) -> Result<()> {
-        let change = |unit: &mut Unit| {
+        self.store.change(|unit| {
             let user = identities::find_user(unit.connection()?, id)?;
             identities::disable_user(unit.connection()?, user.key, disabled)?;
             let action = if disabled { "user.disable" } else { "user.enable" };
-            record(unit, user.key, action, &[("disabled", user.value.disabled.into(), disabled.into())])?;
-            Ok(user.key)
-        };
-        if disabled {
-            self.store.write_revoking(change)
-        } else {
-            self.store.write(Actor::default(), change).map(drop)
-        }
+            let change = Change::new(user.key, action).field("disabled", user.value.disabled, disabled);
+            Ok((if disabled { change.revoke(user.key) } else { change }, ()))
+        })
     }
 
     /// A page of users in the order of their ids: those after `after`, at most `limit`.
@@ -217,12 +202,14 @@ impl<'s> Organizations<'s> {
     /// [`Error::Exists`] if the id is taken.
     pub fn create(&self, id: &impl AsRef<OrganizationId>) -> Result<Organization> {
         let id = id.as_ref();
-        self.store.write(Actor::default(), |unit| {
-            let key = unit.create_tenant("organization")?;
-            let created = unit.now();
-            identities::create_organization(unit.connection()?, key, id, created.as_microsecond())?;
-            record(unit, key, "organization.create", &[("id", Value::None, id.as_str().into())])?;
-            Ok(Organization { id: id.clone(), name: String::new(), disabled: false, created })
+        self.store.change(|unit| {
+            let (connection, created) = (unit.connection()?, unit.now());
+            let key = identities::create_tenant(connection, "organization")?;
+            identities::create_organization(connection, key, id, created.as_microsecond())?;
+            let change = Change::new(key, "organization.create")
+                .field("id", Value::None, id.as_str())
+                .mirror(Mirror::Organization { key: key.get(), id: id.clone() });
+            Ok((change, Organization { id: id.clone(), name: String::new(), disabled: false, created }))
         })
     }
 
@@ -243,15 +230,11 @@ impl<'s> Organizations<'s> {
     /// bytes or with control characters.
     pub fn rename(&self, id: &impl AsRef<OrganizationId>, name: &str) -> Result<()> {
         validate_name(name)?;
-        self.store.write(Actor::default(), |unit| {
+        self.store.change(|unit| {
             let organization = identities::find_organization(unit.connection()?, id.as_ref())?;
             identities::rename_organization(unit.connection()?, organization.key, name)?;
-            record(
-                unit,
-                organization.key,
-                "organization.rename",
-                &[("name", organization.value.name.into(), name.into())],
-            )
+            let change = Change::new(organization.key, "organization.rename");
+            Ok((change.field("name", organization.value.name, name), ()))
         })
     }
 
@@ -275,23 +258,17 @@ impl<'s> Organizations<'s> {
     }
 
     fn set_disabled(&self, id: &OrganizationId, disabled: bool) -> Result<()> {
-        let change = |unit: &mut Unit| {
+        self.store.change(|unit| {
             let organization = identities::find_organization(unit.connection()?, id)?;
             identities::disable_organization(unit.connection()?, organization.key, disabled)?;
             let action = if disabled { "organization.disable" } else { "organization.enable" };
-            record(
-                unit,
-                organization.key,
-                action,
-                &[("disabled", organization.value.disabled.into(), disabled.into())],
-            )?;
-            Ok(organization.key)
-        };
-        if disabled {
-            self.store.write_revoking(change)
-        } else {
-            self.store.write(Actor::default(), change).map(drop)
-        }
+            let change = Change::new(organization.key, action).field(
+                "disabled",
+                organization.value.disabled,
+                disabled,
+            );
+            Ok((if disabled { change.revoke(organization.key) } else { change }, ()))
+        })
     }
 
     /// Which connections sessions in the organization read on, until the store is closed.
@@ -338,24 +315,28 @@ impl<'s> Organizations<'s> {
         role: Role,
     ) -> Result<()> {
         let user = user.as_ref();
-        self.store.write(Actor::default(), |unit| {
-            let organization = identities::find_organization(unit.connection()?, organization.as_ref())?.key;
-            let user_key = identities::find_user(unit.connection()?, user)?.key;
-            match identities::find_member(unit.connection()?, organization, user_key)? {
+        self.store.change(|unit| {
+            let connection = unit.connection()?;
+            let organization = identities::find_organization(connection, organization.as_ref())?.key;
+            let user_key = identities::find_user(connection, user)?.key;
+            let key = match identities::find_member(connection, organization, user_key)? {
                 Some(member) if member.active => return Err(Error::Exists { id: user.to_string() }),
-                Some(member) => identities::update_member(unit.connection()?, member.key, role, true)?,
-                None => {
-                    let key = unit.create_tenant("member")?;
-                    let now = unit.now().as_microsecond();
-                    identities::create_member(unit.connection()?, key, organization, user_key, role, now)?;
+                Some(member) => {
+                    identities::update_member(connection, member.key, role, true)?;
+                    member.key
                 }
-            }
-            record(
-                unit,
-                organization,
-                "member.add",
-                &[("user", Value::None, user.clone().into()), ("role", Value::None, role.as_str().into())],
-            )
+                None => {
+                    let key = identities::create_tenant(connection, "member")?;
+                    let now = unit.now().as_microsecond();
+                    identities::create_member(connection, key, organization, user_key, role, now)?;
+                    key
+                }
+            };
+            let change = Change::new(organization, "member.add")
+                .field("user", Value::None, user.clone())
+                .field("role", Value::None, role.as_str())
+                .mirror(Mirror::member(key, organization, (user_key, user), role, true));
+            Ok((change, ()))
         })
     }
 
@@ -371,16 +352,14 @@ impl<'s> Organizations<'s> {
         role: Role,
     ) -> Result<()> {
         let (organization, user) = (organization.as_ref(), user.as_ref());
-        self.store.write(Actor::default(), |unit| {
-            let (organization, member) = active_member(unit, organization, user)?;
+        self.store.change(|unit| {
+            let (organization, user_key, member) = active_member(unit, organization, user)?;
             identities::update_member(unit.connection()?, member.key, role, true)?;
-            let user = Value::from(user.clone());
-            record(
-                unit,
-                organization,
-                "member.role",
-                &[("user", user.clone(), user), ("role", member.role.as_str().into(), role.as_str().into())],
-            )
+            let change = Change::new(organization, "member.role")
+                .field("user", user.clone(), user.clone())
+                .field("role", member.role.as_str(), role.as_str())
+                .mirror(Mirror::member(member.key, organization, (user_key, user), role, true));
+            Ok((change, ()))
         })
     }
 
@@ -396,19 +375,15 @@ impl<'s> Organizations<'s> {
         user: &impl AsRef<UserId>,
     ) -> Result<()> {
         let (organization, user) = (organization.as_ref(), user.as_ref());
-        self.store.write_revoking(|unit| {
-            let (organization, member) = active_member(unit, organization, user)?;
+        self.store.change(|unit| {
+            let (organization, user_key, member) = active_member(unit, organization, user)?;
             identities::update_member(unit.connection()?, member.key, member.role, false)?;
-            record(
-                unit,
-                organization,
-                "member.remove",
-                &[
-                    ("user", user.clone().into(), Value::None),
-                    ("role", member.role.as_str().into(), Value::None),
-                ],
-            )?;
-            Ok(member.key)
+            let change = Change::new(organization, "member.remove")
+                .field("user", user.clone(), Value::None)
+                .field("role", member.role.as_str(), Value::None)
+                .mirror(Mirror::member(member.key, organization, (user_key, user), member.role, false))
+                .revoke(member.key);
+            Ok((change, ()))
         })
     }
 
@@ -430,16 +405,16 @@ impl<'s> Organizations<'s> {
     }
 }
 
-/// The organization's key, and the user's membership in it.
+/// The organization's key, the user's, and the membership.
 fn active_member(
     unit: &Unit,
     organization: &OrganizationId,
     user: &UserId,
-) -> Result<(TenantKey, identities::StoredMember)> {
+) -> Result<(TenantKey, TenantKey, identities::StoredMember)> {
     let organization_key = identities::find_organization(unit.connection()?, organization)?.key;
     let user_key = identities::find_user(unit.connection()?, user)?.key;
     identities::find_member(unit.connection()?, organization_key, user_key)?
         .filter(|member| member.active)
-        .map(|member| (organization_key, member))
+        .map(|member| (organization_key, user_key, member))
         .ok_or_else(|| Error::NotMember { user: user.to_string(), organization: organization.to_string() })
 }

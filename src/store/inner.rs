@@ -1,7 +1,7 @@
 //! What an open store is made of: connections, entities, grants, and what waits to be recorded.
 
 use std::any::TypeId;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,25 +9,35 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 
 use super::access::Grants;
-use super::lock::Claim;
-use super::readers::{PoolClass, Reader, Readers, Snapshot};
+use super::change::Mirror;
+use super::part::Part;
+use super::readers::{Classes, PoolClass, Reader, Snapshot};
+use super::spread::{Holding, Place, Spread, Writing};
+use super::transfer;
 use crate::audit::misses::{self, Miss, Pending};
 use crate::cache::Cache;
-use crate::commit::{self, Actor, Clock, Committer, Event, Unit};
-use crate::entity::Entity;
+use crate::check::{Finding, Report};
+use crate::commit::{self, Actor, Clock, CommitTotals, Copies, Event, Unit};
+use crate::entity::{Entity, Tenancy};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
-use crate::monitor::{Monitor, Stats, TenantStats};
+use crate::monitor::{Monitor, ReaderStats, Stats, TenantStats};
 use crate::schema::Catalog;
+use crate::schema::partitions::{self, StoredPartition};
 use crate::statement::Table;
+
+/// How often a moment is looked for in which nobody changes who exists.
+const CHECKS: usize = 20;
 
 pub(crate) struct Inner {
     path: PathBuf,
     catalog: Catalog,
     types: HashMap<TypeId, Arc<Table>>,
-    readers: Readers,
-    /// None for a store that is open only for reading.
-    committer: Option<Arc<Committer>>,
+    /// The only file, or the catalog of a folder.
+    main: Part,
+    /// The partitions, if there are any.
+    spread: Option<Spread>,
+    classes: Arc<Classes>,
     cache: Option<Arc<Cache>>,
     pub(crate) monitor: Monitor,
     pub(crate) grants: Grants,
@@ -35,7 +45,6 @@ pub(crate) struct Inner {
     refusals: Mutex<Vec<Refusal>>,
     clock: Clock,
     closed: AtomicBool,
-    claim: Mutex<Option<Claim>>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -44,13 +53,25 @@ pub(super) struct Parts {
     pub(super) path: PathBuf,
     pub(super) catalog: Catalog,
     pub(super) types: HashMap<TypeId, Arc<Table>>,
-    pub(super) readers: Readers,
-    pub(super) committer: Option<Arc<Committer>>,
+    pub(super) main: Part,
+    pub(super) spread: Option<Spread>,
+    pub(super) classes: Arc<Classes>,
     pub(super) cache: Option<Arc<Cache>>,
     pub(super) monitor: Monitor,
     pub(super) clock: Clock,
-    pub(super) claim: Claim,
     pub(super) folder: Option<tempfile::TempDir>,
+}
+
+/// An open transaction, and what keeps its file and its thread to it.
+pub(crate) struct Begun {
+    pub(crate) unit: Unit,
+    pub(crate) kept: Kept,
+}
+
+/// Keeps a file open, and its thread to one transaction.
+pub(crate) struct Kept {
+    _place: Option<Place>,
+    _writing: Option<Writing>,
 }
 
 /// A refused access that is not in the log yet.
@@ -68,8 +89,9 @@ impl Inner {
             path: parts.path,
             catalog: parts.catalog,
             types: parts.types,
-            readers: parts.readers,
-            committer: parts.committer,
+            main: parts.main,
+            spread: parts.spread,
+            classes: parts.classes,
             cache: parts.cache,
             monitor: parts.monitor,
             grants: Grants::default(),
@@ -77,7 +99,6 @@ impl Inner {
             refusals: Mutex::default(),
             clock: parts.clock,
             closed: AtomicBool::new(false),
-            claim: Mutex::new(Some(parts.claim)),
             _folder: parts.folder,
         }
     }
@@ -105,63 +126,187 @@ impl Inner {
     }
 
     pub(crate) fn is_read_only(&self) -> bool {
-        self.committer.is_none()
+        self.main.is_read_only()
     }
 
-    fn check_open(&self) -> Result<()> {
+    pub(super) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// The only file, or the catalog of a folder.
+    pub(crate) fn main(&self) -> &Part {
+        &self.main
+    }
+
+    pub(super) fn spread(&self) -> Option<&Spread> {
+        self.spread.as_ref()
+    }
+
+    /// Whether identities and reference records are in another file than tenants' records.
+    pub(crate) fn is_spread(&self) -> bool {
+        self.spread.is_some()
+    }
+
+    /// The home of a user or an organization, if that is not the main file.
+    fn place(&self, home: TenantKey) -> Result<Option<Place>> {
+        match &self.spread {
+            Some(spread) if home != TenantKey::REFERENCE => {
+                self.check_open()?;
+                spread.place(&self.main, &self.catalog, home).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn part<'p>(&'p self, place: &'p Option<Place>) -> &'p Part {
+        place.as_ref().map_or(&self.main, |place| &place.part)
     }
 
     /// A connection for reading.
     pub(crate) fn reader(&self, lane: TenantKey) -> Result<Reader> {
-        self.readers.get(lane)
+        let place = self.place(lane)?;
+        let mut reader =
+            self.part(&place).readers.get(lane).map_err(|error| self.part(&place).name_in(error))?;
+        reader.place = place;
+        Ok(reader)
     }
 
     /// Gives a tenant read connections of its own, or the shared ones.
     pub(super) fn set_pool(&self, lane: TenantKey, class: PoolClass) {
-        self.readers.set_class(lane, class);
+        self.classes.set(lane, class);
+        self.main.readers.own(lane);
+        for part in self.spread.iter().flat_map(Spread::open_parts) {
+            part.readers.own(lane);
+        }
     }
 
-    /// Reads as the application itself.
+    /// Reads who exists, as the application itself.
     pub(crate) fn read<R>(&self, read: impl FnOnce(&rusqlite::Connection) -> Result<R>) -> Result<R> {
         read(self.reader(TenantKey::REFERENCE)?.connection()?)
     }
 
-    /// A connection that sees one state of the store until it is dropped.
+    /// A connection that sees one state of a tenant's file until it is dropped.
     pub(crate) fn snapshot(&self, lane: TenantKey) -> Result<Snapshot> {
         Snapshot::begin(self.reader(lane)?)
     }
 
-    /// Rows in memory, if the store keeps any.
-    pub(crate) fn cache(&self) -> Option<&Cache> {
+    /// Rows in memory, if the store keeps any of a tenancy. Copies of reference records come to each
+    /// file at its own time, and so stay out.
+    pub(crate) fn cache(&self, tenancy: Tenancy) -> Option<&Cache> {
+        if tenancy == Tenancy::Reference && self.is_spread() {
+            return None;
+        }
         self.cache.as_deref()
     }
 
     pub(super) fn stats(&self) -> Result<Stats> {
-        let (tenants, rows, bytes) = self.read(commit::totals)?;
         let (reads, writes) = self.monitor.totals();
-        let commits = self.committer.as_ref().map(|committer| committer.stats()).unwrap_or_default();
         let cache = self.cache.as_ref().map(|cache| cache.stats()).unwrap_or_default();
-        Ok(Stats { tenants, rows, bytes, reads, writes, commits, readers: self.readers.stats(), cache })
+        let mut stats = Stats { reads, writes, cache, ..Stats::default() };
+        let (mut commits, mut readers) = (CommitTotals::default(), ReaderStats::default());
+        self.main.add_stats(&mut commits, &mut readers);
+        (stats.tenants, stats.rows, stats.bytes) = self.read(commit::totals)?;
+        if let Some(spread) = &self.spread {
+            stats.partitions.open = spread.add_stats(&mut commits, &mut readers);
+            let all = self.read(partitions::all)?;
+            stats.partitions.count = all.len();
+            for stored in all.into_iter().filter(|stored| stored.homes > 0) {
+                // Without a place among those that are open, which are those that tenants need.
+                match spread.totals(&stored.name) {
+                    Ok((rows, bytes)) => {
+                        stats.rows += rows;
+                        stats.bytes += bytes;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "a partition is not in the sums");
+                        stats.partitions.unreadable.push(stored.name);
+                    }
+                }
+            }
+        }
+        (stats.commits, stats.readers) = (commits.stats(), readers);
+        Ok(stats)
     }
 
     /// Of a user or an organization, by its key.
     pub(super) fn stats_of(&self, home: TenantKey) -> Result<TenantStats> {
-        let (rows, bytes) = self.read(|connection| commit::totals_of(connection, home))?;
+        let reader = self.reader(home)?;
+        let (rows, bytes) = commit::totals_of(reader.connection()?, home)?;
         let (reads, writes) = self.monitor.of(home);
         Ok(TenantStats { rows, bytes, reads, writes })
     }
 
-    pub(crate) fn committer(&self) -> Result<&Arc<Committer>> {
-        self.check_open()?;
-        self.committer
-            .as_ref()
-            .ok_or_else(|| Error::ReadOnly { reason: "the store is open only for reading".to_owned() })
+    pub(super) fn check_files(&self) -> Result<Report> {
+        self.flush();
+        let main = self.snapshot(TenantKey::REFERENCE)?;
+        let mut report = crate::check::check(main.connection()?, &self.catalog)?;
+        let Some(spread) = &self.spread else { return Ok(report) };
+        for stored in partitions::all(main.connection()?)?.into_iter().filter(|stored| stored.homes > 0) {
+            let checked = self.check_partition(spread, &stored, &mut report);
+            if let Err(error) = checked {
+                let problem = error.to_string();
+                report.findings.push(Finding::Partition { name: stored.name, problem });
+            }
+        }
+        Ok(report)
     }
 
-    /// Waits for the writer and begins a transaction on this thread.
-    pub(crate) fn begin(&self, lane: TenantKey, actor: Actor) -> Result<Unit> {
-        self.committer()?.begin(lane, actor)
+    fn check_partition(&self, spread: &Spread, stored: &StoredPartition, report: &mut Report) -> Result<()> {
+        let part = spread.known_part(&self.main, &self.catalog, stored)?;
+        spread.follow(&self.main, &self.catalog, &part, Holding::Nothing)?;
+        let (main, there) = self.snapshots(&part)?;
+        let (main, there) = (main.connection()?, there.connection()?);
+        crate::check::check_partition(there, main, &self.catalog, stored, report)?;
+        if !transfer::same_reference(there, main, &self.catalog)? {
+            let problem = "its copies of the reference records are not the same as the catalog's".to_owned();
+            report.findings.push(Finding::Partition { name: stored.name.clone(), problem });
+        }
+        Ok(())
+    }
+
+    /// States of the catalog and of a partition between which nothing was decided.
+    fn snapshots(&self, part: &Part) -> Result<(Snapshot, Snapshot)> {
+        for _ in 0..CHECKS {
+            let main = self.snapshot(TenantKey::REFERENCE)?;
+            let decided = partitions::decided(main.connection()?)?;
+            let there = Snapshot::begin(part.readers.get(TenantKey::REFERENCE)?)?;
+            // The snapshot is of the moment of its first read.
+            partitions::applied(there.connection()?)?;
+            if self.read(partitions::decided)? == decided {
+                return Ok((main, there));
+            }
+        }
+        Err(Error::Busy { reason: "users and memberships change all the time; try again" })
+    }
+
+    /// Waits for the writer of a tenant's file and begins a transaction on this thread.
+    pub(crate) fn begin(&self, lane: TenantKey, actor: Actor) -> Result<Begun> {
+        self.check_open()?;
+        self.check_alone()?;
+        loop {
+            let place = self.place(lane)?;
+            let unit = self.part(&place).committer()?.begin(lane, actor)?;
+            // Again, now that nobody else writes: it could have moved meanwhile.
+            if place.as_ref().is_none_or(Place::is_current) {
+                let writing = self.spread.as_ref().map(Spread::enter);
+                return Ok(Begun { unit, kept: Kept { _place: place, _writing: writing } });
+            }
+        }
+    }
+
+    /// A transaction within another one of this thread would be none of it, and could wait for it.
+    pub(super) fn check_alone(&self) -> Result<()> {
+        match &self.spread {
+            Some(spread) if spread.is_writing() => Err(Error::NESTED),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for the writer of the main file and begins a transaction of the application itself.
+    pub(super) fn begin_main(&self, actor: Actor) -> Result<Unit> {
+        self.check_open()?;
+        self.check_alone()?;
+        self.main.committer()?.begin(TenantKey::REFERENCE, actor)
     }
 
     /// Runs one transaction, wherever the writer is.
@@ -171,30 +316,69 @@ impl Inner {
         actor: Actor,
         work: impl FnOnce(&mut Unit) -> Result<R> + Send + 'static,
     ) -> Result<R> {
-        self.committer()?.run(lane, actor, work)
+        self.check_open()?;
+        if self.spread.is_none() {
+            return self.main.committer()?.run(lane, actor, work);
+        }
+        self.check_alone()?;
+        let mut work = work;
+        loop {
+            let place = self.place(lane)?;
+            let part = self.part(&place);
+            let there = place.clone();
+            let outcome = part.committer()?.run(lane, actor, move |unit| {
+                // Again, now that nobody else writes: it could have moved meanwhile.
+                if there.as_ref().is_none_or(Place::is_current) {
+                    return work(unit).map(Ok);
+                }
+                Ok(Err(work))
+            });
+            match outcome.map_err(|error| part.name_in(error))? {
+                Ok(result) => return Ok(result),
+                Err(again) => work = again,
+            }
+        }
     }
 
-    /// Runs one transaction: of the application itself, or what the store notes of a user, in whose
-    /// turn it waits then.
-    pub(crate) fn write<R>(&self, actor: Actor, write: impl FnOnce(&mut Unit) -> Result<R>) -> Result<R> {
-        let mut unit = self.begin(actor.user.unwrap_or(TenantKey::REFERENCE), actor)?;
+    /// Runs one transaction in a tenant's home, and in its turn: what the store notes of it.
+    pub(crate) fn write<R>(
+        &self,
+        home: TenantKey,
+        actor: Actor,
+        write: impl FnOnce(&mut Unit) -> Result<R>,
+    ) -> Result<R> {
+        let Begun { mut unit, kept } = self.begin(home, actor)?;
         let result = write(&mut unit)?;
         unit.commit()?;
+        drop(kept);
         Ok(result)
     }
 
-    /// Runs one transaction that ends sessions: those that reach the tenant which it returns.
-    /// They end before anybody else can write, so no entry of theirs follows the one of their end.
-    pub(super) fn write_revoking(
-        self: &Arc<Self>,
-        write: impl FnOnce(&mut Unit) -> Result<TenantKey>,
-    ) -> Result<()> {
-        self.write(Actor::default(), |unit| {
-            let tenant = write(unit)?;
-            let store = Arc::clone(self);
-            unit.after_commit(move || store.grants.revoke(tenant));
-            Ok(())
-        })
+    /// The partition in which a tenant lives, or a new one is to live; as it was without that.
+    pub(super) fn partition_for(
+        &self,
+        unit: &Unit,
+        home: TenantKey,
+        mirror: &Mirror,
+    ) -> Result<StoredPartition> {
+        let connection = unit.connection()?;
+        if let Some(partition) = partitions::home(connection, home)? {
+            return partitions::find(connection, partition);
+        }
+        let layout = partitions::layout(connection)?;
+        let name = match mirror {
+            Mirror::User { id, .. } => layout.place("user", id.as_str()),
+            Mirror::Organization { id, .. } => layout.place("organization", id.as_str()),
+            Mirror::Nothing | Mirror::Member { .. } => {
+                return Err(Error::corrupt(
+                    "the catalog does not say where a tenant lives; restore it from a backup",
+                ));
+            }
+        };
+        let partition = partitions::find_or_create(connection, &name)?;
+        let partition = partitions::find(connection, partition)?;
+        partitions::set_home(connection, home, partition.key)?;
+        Ok(partition)
     }
 
     /// Puts a refusal on record in the log of the user who was refused, and gives the error back.
@@ -208,9 +392,9 @@ impl Inner {
     }
 
     /// Notes that a tenant asked for a record that it does not have.
-    pub(crate) fn note_miss(&self, tenant: TenantKey, entity: &str, record: uuid::Uuid) {
+    pub(crate) fn note_miss(&self, home: TenantKey, tenant: TenantKey, entity: &str, record: uuid::Uuid) {
         if !self.is_read_only() {
-            let miss = Miss { tenant, entity: entity.to_owned(), record, time: self.now() };
+            let miss = Miss { home, tenant, entity: entity.to_owned(), record, time: self.now() };
             self.pending.lock().unwrap_or_else(PoisonError::into_inner).note(miss);
         }
     }
@@ -221,7 +405,7 @@ impl Inner {
             self.flush_refusals();
         }
         let due = self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_due();
-        if due && self.committer.as_ref().is_some_and(|committer| !committer.is_busy()) {
+        if due && self.main.committer().is_ok_and(|committer| !committer.is_busy()) {
             self.flush_misses();
         }
     }
@@ -235,12 +419,19 @@ impl Inner {
 
     fn flush_misses(&self) {
         let misses = self.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if misses.is_empty() {
-            return;
+        let mut by_home: BTreeMap<TenantKey, Vec<Miss>> = BTreeMap::new();
+        for miss in misses {
+            // In one file they are one transaction.
+            let home = if self.is_spread() { miss.home } else { TenantKey::REFERENCE };
+            by_home.entry(home).or_default().push(miss);
         }
-        if let Err(error) = self.write(Actor::default(), |unit| misses::store(unit.connection()?, &misses)) {
-            // Misses are a report, not a promise: losing some is better than failing a read.
-            tracing::warn!(%error, lost = misses.len(), "misses could not be recorded");
+        for (home, misses) in by_home {
+            let stored =
+                self.write(home, Actor::default(), |unit| misses::store(unit.connection()?, &misses));
+            if let Err(error) = stored {
+                // Misses are a report, not a promise: losing some is better than failing a read.
+                tracing::warn!(%error, lost = misses.len(), "misses could not be recorded");
+            }
         }
     }
 
@@ -260,7 +451,7 @@ impl Inner {
                 payload: payload.finish(),
             };
             let actor = Actor { user: Some(refusal.user) };
-            if let Err(error) = self.write(actor, |unit| unit.audit(refusal.user, &event)) {
+            if let Err(error) = self.write(refusal.user, actor, |unit| unit.audit(refusal.user, &event)) {
                 tracing::warn!(%error, "a refusal could not be recorded yet");
                 let mut waiting = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
                 waiting.extend(refusals.into_iter().skip(number));
@@ -274,16 +465,32 @@ impl Inner {
             return Ok(());
         }
         self.flush();
-        let outcome = self.committer.as_ref().map_or(Ok(()), |committer| committer.close());
+        if let Some(spread) = &self.spread {
+            spread.close()?;
+            self.forget_done();
+        }
+        let outcome = self.main.close();
         if let Err(Error::Busy { .. }) = outcome {
             return outcome; // A transaction is open: the store stays so too.
         }
         self.closed.store(true, Ordering::Release);
-        if self.readers.close() {
-            // Otherwise the path stays claimed until the last iterator over it is gone.
-            self.claim.lock().unwrap_or_else(PoisonError::into_inner).take();
-        }
         outcome
+    }
+
+    /// All partitions are closed, and with that everything in them is on the disk.
+    fn forget_done(&self) {
+        let (Some(spread), Ok(mut unit)) = (&self.spread, self.begin_main(Actor::default())) else { return };
+        let forgotten = unit.connection().and_then(|connection| spread.forget_done(connection));
+        unit.alone();
+        if let Err(error) = forgotten.and_then(|()| unit.commit()) {
+            tracing::warn!(%error, "what was carried out stays on the catalog's list, and is looked at again");
+        }
+    }
+}
+
+impl Copies for Inner {
+    fn release(&self, records: &[(&Table, uuid::Uuid)]) -> Result<()> {
+        self.spread.as_ref().map_or(Ok(()), |spread| spread.release(&self.main, &self.catalog, records))
     }
 }
 

@@ -2,12 +2,17 @@
 
 mod access;
 mod builder;
+mod change;
 mod connection;
 mod directory;
 mod inner;
 mod lock;
+mod moves;
 mod open;
+mod part;
 mod readers;
+mod spread;
+mod transfer;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,15 +21,16 @@ pub(crate) use access::Grant;
 pub use builder::Builder;
 pub use connection::Durability;
 pub use directory::{Organizations, Users};
-pub(crate) use inner::Inner;
 use inner::Refusal;
+pub(crate) use inner::{Begun, Inner};
+pub use moves::{MoveProgress, Partition, Partitions, RepartitionProgress};
 pub use readers::PoolClass;
 pub(crate) use readers::Snapshot;
 
 use crate::check::Report;
 use crate::entity::Definition;
 use crate::error::{Error, Result};
-use crate::identity::{OrganizationId, TenantKey, UserId};
+use crate::identity::{OrganizationId, UserId};
 use crate::monitor::{SlowOperation, Stats};
 use crate::schema::identities;
 use crate::scope::Scope;
@@ -182,7 +188,12 @@ impl Store {
         self.inner.catalog().tables().iter().map(|table| &table.definition).collect()
     }
 
-    /// The store's file.
+    /// Over which files tenants are spread, which lives where, and moving them.
+    pub fn partitions(&self) -> Partitions<'_> {
+        Partitions::new(&self.inner)
+    }
+
+    /// The store's file, or the folder of one with partitions.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.inner.path()
@@ -215,7 +226,7 @@ impl Store {
     /// Only failures to look; what is found is in the report.
     pub fn check(&self) -> Result<Report> {
         self.inner.flush();
-        crate::check::check(self.inner.snapshot(TenantKey::REFERENCE)?.connection()?, self.inner.catalog())
+        self.inner.check_files()
     }
 
     /// Closes the store for all clones and sessions, whose next call answers

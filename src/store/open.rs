@@ -12,14 +12,11 @@ use super::connection;
 use crate::commit::{Clock, Randomness};
 use crate::entity::Definition;
 use crate::error::{Error, Result};
-use crate::schema::{self, APPLICATION_ID, Catalog, FORMAT_VERSION};
+use crate::schema::{self, APPLICATION_ID, Catalog, FORMAT_VERSION, NewFile, Partitioning, Role};
 
 /// The one name of a store's file, whatever links lead to it.
 pub(super) fn canonical(path: &Path) -> Result<PathBuf> {
     match path.canonicalize() {
-        Ok(path) if path.is_dir() => {
-            Err(Error::invalid("path", format!("{} is a folder; name a file in it", path.display())))
-        }
         Ok(path) => Ok(path),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let name = path
@@ -91,15 +88,25 @@ fn check_version(version: i32) -> Result<()> {
     }
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
+/// Why nothing could be made in a folder.
+pub(super) fn not_made(folder: &Path, error: std::io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Error::ReadOnly {
+            reason: format!("no store can be made in {}: the folder can not be written", folder.display()),
+        },
+        _ => Error::io(folder.display().to_string(), error),
+    }
+}
+
 /// Makes a new store beside its final name and moves it there whole. The claim on the path keeps
 /// others from doing the same, so what lies there already was left by a program that ended meanwhile.
-pub(super) fn create(path: &Path, clock: &Clock, randomness: &Randomness) -> Result<()> {
+pub(super) fn create(path: &Path, clock: &Clock, new: &NewFile, device: Uuid) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -107,27 +114,16 @@ pub(super) fn create(path: &Path, clock: &Clock, randomness: &Randomness) -> Res
         // If one can't be removed, making the file anew says why.
         let _ = fs::remove_file(with_suffix(&folder.join(&name), suffix));
     }
-    let file =
-        tempfile::Builder::new().prefix(&name).suffix(".new").rand_bytes(0).tempfile_in(folder).map_err(
-            |error| match error.kind() {
-                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Error::ReadOnly {
-                    reason: format!(
-                        "no store can be made in {}: the folder can not be written",
-                        folder.display()
-                    ),
-                },
-                _ => Error::io(folder.display().to_string(), error),
-            },
-        )?;
+    let file = tempfile::Builder::new()
+        .prefix(&name)
+        .suffix(".new")
+        .rand_bytes(0)
+        .tempfile_in(folder)
+        .map_err(|error| not_made(folder, error))?;
     // Closes the plain handle, before SQLite has locks that this would drop.
     let file = file.into_temp_path();
     let mut connection = connection::creator(&file)?;
-    let mut device = [0; 16];
-    let mut origin = [0; 32];
-    randomness(&mut device)?;
-    randomness(&mut origin)?;
-    let device = uuid::Builder::from_random_bytes(device).into_uuid();
-    schema::create(&mut connection, device, origin, clock().as_microsecond())?;
+    schema::create(&mut connection, new, device, clock().as_microsecond())?;
     connection.close().map_err(|(_, error)| error)?;
     file.persist_noclobber(path).map_err(|error| match error.error.kind() {
         ErrorKind::AlreadyExists => {
@@ -138,6 +134,29 @@ pub(super) fn create(path: &Path, clock: &Clock, randomness: &Randomness) -> Res
     Ok(())
 }
 
+/// Makes a new store: a file, or the catalog of a folder.
+pub(super) fn create_store(
+    path: &Path,
+    partitioning: Partitioning,
+    clock: &Clock,
+    randomness: &Randomness,
+) -> Result<()> {
+    let mut device = [0; 16];
+    let mut origin = [0; 32];
+    randomness(&mut device)?;
+    randomness(&mut origin)?;
+    let spread = match partitioning {
+        Partitioning::Single => None,
+        Partitioning::Fixed(_) | Partitioning::PerTenant => {
+            let mut salt = [0; 32];
+            randomness(&mut salt)?;
+            Some((partitioning, salt))
+        }
+    };
+    let device = uuid::Builder::from_random_bytes(device).into_uuid();
+    create(path, clock, &NewFile::Store { origin, spread }, device)
+}
+
 /// What an opened file holds.
 pub(super) struct Opened {
     pub(super) catalog: Catalog,
@@ -145,7 +164,13 @@ pub(super) struct Opened {
 }
 
 /// Loads the definitions and adds the ones that are new, in one transaction.
-pub(super) fn load(connection: &mut Connection, wanted: Vec<Definition>) -> Result<Opened> {
+pub(super) fn load(
+    path: &Path,
+    role: Role,
+    connection: &mut Connection,
+    wanted: Vec<Definition>,
+) -> Result<Opened> {
+    check_role(connection, path, role)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let (catalog, new) = schema::plan(load_stored(&transaction)?, wanted)?;
     if !new.is_empty() {
@@ -157,7 +182,13 @@ pub(super) fn load(connection: &mut Connection, wanted: Vec<Definition>) -> Resu
 }
 
 /// Loads the definitions of a store that is only read; wanted ones must be there.
-pub(super) fn load_read_only(connection: &Connection, wanted: Vec<Definition>) -> Result<Opened> {
+pub(super) fn load_read_only(
+    path: &Path,
+    role: Role,
+    connection: &Connection,
+    wanted: Vec<Definition>,
+) -> Result<Opened> {
+    check_role(connection, path, role)?;
     let (catalog, new) = schema::plan(load_stored(connection)?, wanted)?;
     if let Some(table) = new.first().and_then(|&position| catalog.tables().get(position)) {
         return Err(Error::schema(format!(
@@ -168,10 +199,73 @@ pub(super) fn load_read_only(connection: &Connection, wanted: Vec<Definition>) -
     Ok(Opened { catalog, device: schema::device(connection)? })
 }
 
+/// Refuses a file that is another part of a store, or another store's.
+fn check_role(connection: &Connection, path: &Path, wanted: Role) -> Result<()> {
+    check_version(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)?;
+    let found = damaged(schema::role(connection))?;
+    if found == wanted { Ok(()) } else { Err(super::spread::wrong_role(path, found)) }
+}
+
+/// Brings the entities of a partition in step with the catalog's.
+pub(super) fn load_partition(
+    connection: &mut Connection,
+    path: &Path,
+    catalog: &Catalog,
+    device: Uuid,
+) -> Result<()> {
+    let known = check_partition(connection, path, catalog, device)?;
+    let missing: Vec<usize> = (known..catalog.tables().len()).collect();
+    if !missing.is_empty() {
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        schema::register(&transaction, catalog, &missing)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+pub(super) fn load_partition_read_only(
+    connection: &Connection,
+    path: &Path,
+    catalog: &Catalog,
+    device: Uuid,
+) -> Result<()> {
+    let known = check_partition(connection, path, catalog, device)?;
+    match catalog.tables().get(known) {
+        None => Ok(()),
+        Some(table) => Err(Error::schema(format!(
+            "{} does not hold the entity {:?} yet, and it is open only for reading: open the store for writing once",
+            path.display(),
+            table.entity()
+        ))),
+    }
+}
+
+/// How many of the catalog's entities a partition has: the first so many.
+fn check_partition(connection: &Connection, path: &Path, catalog: &Catalog, device: Uuid) -> Result<usize> {
+    check_role(connection, path, Role::Partition)?;
+    if schema::device(connection)? != device {
+        return Err(Error::corrupt("it belongs to another store; put the right file in its place"));
+    }
+    let stored = load_stored(connection)?;
+    let same = stored.iter().zip(catalog.tables()).all(|(stored, table)| {
+        (stored.key, stored.version, &stored.definition) == (table.key, table.version, &table.definition)
+    });
+    if !same || stored.len() > catalog.tables().len() {
+        return Err(Error::corrupt(
+            "its entities are not those of the catalog; one of the two files is of another time",
+        ));
+    }
+    Ok(stored.len())
+}
+
 /// The header again, through SQLite: a newer program may have changed it in the WAL.
 fn load_stored(connection: &Connection) -> Result<Vec<schema::StoredDefinition>> {
     check_version(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)?;
-    schema::load(connection).map_err(|error| match error {
+    damaged(schema::load(connection))
+}
+
+fn damaged<T>(read: Result<T>) -> Result<T> {
+    read.map_err(|error| match error {
         Error::Io { source, .. } => Error::Corrupt {
             what: "the store's own tables are damaged; restore the file from a backup".to_owned(),
             source: Some(source),

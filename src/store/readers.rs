@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::connection;
+use super::spread::Place;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::lanes::{Lanes, Ticket};
@@ -33,15 +34,41 @@ pub enum PoolClass {
     },
 }
 
+/// The tenants that read on connections of their own, in whichever file they live.
+#[derive(Default)]
+pub(crate) struct Classes {
+    own: RwLock<HashMap<TenantKey, usize>>,
+    /// Whether there are any: most stores have none, and no lock to take.
+    has_own: AtomicBool,
+}
+
+impl Classes {
+    /// How many connections of its own a tenant has, if any.
+    fn of(&self, lane: TenantKey) -> Option<usize> {
+        self.own.read().unwrap_or_else(PoisonError::into_inner).get(&lane).copied()
+    }
+
+    pub(super) fn set(&self, lane: TenantKey, class: PoolClass) {
+        let mut own = self.own.write().unwrap_or_else(PoisonError::into_inner);
+        match class {
+            PoolClass::Shared => drop(own.remove(&lane)),
+            PoolClass::Own { readers } => {
+                own.insert(lane, usize::try_from(readers.max(1)).unwrap_or(usize::MAX));
+                // Once there were any, pools may have to be closed.
+                self.has_own.store(true, Ordering::Release);
+            }
+        }
+    }
+}
+
 /// All connections for reading of a file.
 pub(crate) struct Readers {
     shared: Arc<Pool>,
     own: RwLock<HashMap<TenantKey, Arc<Pool>>>,
-    /// Whether any tenant has connections of its own: most stores have none, and no lock to take.
-    has_own: AtomicBool,
+    classes: Arc<Classes>,
 }
 
-struct Pool {
+pub(super) struct Pool {
     path: PathBuf,
     size: usize,
     /// How many of them one tenant may hold.
@@ -75,47 +102,43 @@ enum Given {
 }
 
 impl Readers {
-    pub(super) fn new(path: &Path, size: u32, wait_max: Duration) -> Self {
+    pub(super) fn new(path: &Path, size: u32, wait_max: Duration, classes: Arc<Classes>) -> Self {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         // With two, whoever reads while it iterates needs both.
         let share = if size < 3 { size } else { size - (size / 4).max(1) };
-        Self {
-            shared: Pool::new(path, size, share, wait_max),
-            own: RwLock::default(),
-            has_own: AtomicBool::new(false),
-        }
+        Self { shared: Pool::new(path, size, share, wait_max), own: RwLock::default(), classes }
     }
 
     /// A connection; waits until one is free and it is the tenant's turn.
     pub(crate) fn get(&self, lane: TenantKey) -> Result<Reader> {
-        if self.has_own.load(Ordering::Acquire) {
-            let own = self.own.read().unwrap_or_else(PoisonError::into_inner).get(&lane).map(Arc::clone);
-            if let Some(own) = own {
-                return Pool::get(&own, lane);
-            }
+        if self.classes.has_own.load(Ordering::Acquire)
+            && let Some(own) = self.own(lane)
+        {
+            return Pool::get(&own, lane);
         }
         Pool::get(&self.shared, lane)
     }
 
-    /// Gives a tenant connections of its own, or takes them away; what is in use stays so.
-    pub(crate) fn set_class(&self, lane: TenantKey, class: PoolClass) {
+    /// The tenant's own pool, made or closed if its class has changed; what is in use stays so.
+    pub(super) fn own(&self, lane: TenantKey) -> Option<Arc<Pool>> {
+        let size = self.classes.of(lane);
+        let known = self.own.read().unwrap_or_else(PoisonError::into_inner).get(&lane).map(Arc::clone);
+        if known.as_ref().map(|pool| pool.size) == size {
+            return known;
+        }
         let mut own = self.own.write().unwrap_or_else(PoisonError::into_inner);
-        let former = match class {
-            PoolClass::Shared => own.remove(&lane),
-            PoolClass::Own { readers } => {
-                let size = usize::try_from(readers.max(1)).unwrap_or(usize::MAX);
-                own.insert(lane, Pool::new(&self.shared.path, size, size, self.shared.wait_max))
-            }
+        let former = match size {
+            None => own.remove(&lane),
+            Some(size) => own.insert(lane, Pool::new(&self.shared.path, size, size, self.shared.wait_max)),
         };
-        self.has_own.store(!own.is_empty(), Ordering::Release);
         if let Some(former) = former {
             former.close();
         }
+        own.get(&lane).map(Arc::clone)
     }
 
-    pub(super) fn stats(&self) -> ReaderStats {
+    pub(super) fn add_stats(&self, stats: &mut ReaderStats) {
         let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
-        let mut stats = ReaderStats::default();
         for pool in own.values().chain([&self.shared]) {
             let state = pool.lock();
             stats.size += pool.size;
@@ -124,7 +147,6 @@ impl Readers {
             stats.waited += state.waited;
             stats.timeouts += state.timeouts;
         }
-        stats
     }
 
     /// Lends none any more. Whether all had come back.
@@ -197,7 +219,7 @@ impl Pool {
 
     /// The holder is noted already; a connection that can't be opened leaves its place to others.
     fn lend(self: &Arc<Self>, lane: TenantKey, connection: Option<Box<Connection>>) -> Result<Reader> {
-        let mut reader = Reader { pool: Arc::clone(self), lane, connection };
+        let mut reader = Reader { pool: Arc::clone(self), lane, connection, place: None };
         if reader.connection.is_none() {
             reader.connection = Some(Box::new(connection::reader(&self.path)?));
         }
@@ -246,11 +268,21 @@ pub(crate) struct Reader {
     lane: TenantKey,
     /// There but for a moment while it is opened and while it goes back.
     connection: Option<Box<Connection>>,
+    /// Keeps the file open, and the tenant in it.
+    pub(super) place: Option<Place>,
 }
 
 impl Reader {
     pub(crate) fn connection(&self) -> Result<&Connection> {
         self.connection.as_deref().ok_or(Error::Closed)
+    }
+
+    /// Says of which file an error speaks.
+    pub(crate) fn name_in(&self, error: Error) -> Error {
+        match &self.place {
+            Some(place) => place.part.name_in(error),
+            None => error,
+        }
     }
 }
 
@@ -271,6 +303,10 @@ impl Snapshot {
 
     pub(crate) fn connection(&self) -> Result<&Connection> {
         self.0.connection()
+    }
+
+    pub(crate) fn name_in(&self, error: Error) -> Error {
+        self.0.name_in(error)
     }
 }
 

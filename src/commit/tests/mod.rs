@@ -7,6 +7,7 @@ mod failures;
 use std::sync::Arc;
 
 use super::{Actor, Committer};
+use crate::identity::TenantKey;
 use crate::{
     ColumnDefinition, ColumnKind, Definition, Fields, Id, Result, Store, Tenancy, TenantSession, UserId,
     column,
@@ -35,7 +36,7 @@ pub(super) fn count(session: &TenantSession, text: &str) -> u64 {
 }
 
 pub(super) fn committer(session: &TenantSession) -> &Arc<Committer> {
-    session.core().store.committer().unwrap()
+    session.core().store.main().committer().unwrap()
 }
 
 /// Does something with the writer's connection, in a transaction that commits.
@@ -43,7 +44,7 @@ pub(super) fn with_writer(session: &TenantSession, act: impl FnOnce(&rusqlite::C
     session
         .core()
         .store
-        .write(Actor::default(), |unit| {
+        .write(TenantKey::REFERENCE, Actor::default(), |unit| {
             act(unit.connection()?);
             Ok(())
         })

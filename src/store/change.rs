@@ -1,0 +1,211 @@
+//! Changes of identities: users, organizations, memberships. What exists is the catalog's to say; the
+//! log's entry of a change, and what a partition has to know of it, belong to the tenant's home. In a
+//! store of one file all of it is one transaction. Otherwise the catalog commits the change and an
+//! intent, and the home follows: at once, or when it is opened next.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::inner::Inner;
+use super::spread::Holding;
+use crate::audit::payload::PayloadWriter;
+use crate::commit::{Actor, Event, Unit};
+use crate::entity::{Value, time_from_micros};
+use crate::error::{Error, Result};
+use crate::identity::{OrganizationId, Role, TenantKey, UserId};
+use crate::schema::identities;
+use crate::schema::partitions::{self, IntentKind};
+
+/// What changes for a tenant, and what its log says of it.
+pub(super) struct Change {
+    /// The user or organization that it is about.
+    pub(super) home: TenantKey,
+    pub(super) mirror: Mirror,
+    action: &'static str,
+    payload: PayloadWriter,
+    /// Whose sessions end.
+    revokes: Option<TenantKey>,
+}
+
+impl Change {
+    pub(super) fn new(home: TenantKey, action: &'static str) -> Self {
+        Self { home, mirror: Mirror::Nothing, action, payload: PayloadWriter::new(), revokes: None }
+    }
+
+    /// What the log says of a column-like name.
+    pub(super) fn field(mut self, name: &str, before: impl Into<Value>, after: impl Into<Value>) -> Self {
+        self.payload.change(name, &before.into(), &after.into());
+        self
+    }
+
+    pub(super) fn mirror(mut self, mirror: Mirror) -> Self {
+        self.mirror = mirror;
+        self
+    }
+
+    pub(super) fn revoke(mut self, tenant: TenantKey) -> Self {
+        self.revokes = Some(tenant);
+        self
+    }
+}
+
+/// What a partition knows of the tenants that something in it speaks of. Not their display names, and
+/// not who is disabled.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Mirror {
+    Nothing,
+    User { key: i64, id: UserId },
+    Organization { key: i64, id: OrganizationId },
+    Member { key: i64, organization: i64, user: i64, user_id: UserId, role: Role, active: bool },
+}
+
+impl Mirror {
+    pub(super) fn member(
+        member: TenantKey,
+        organization: TenantKey,
+        user: (TenantKey, &UserId),
+        role: Role,
+        active: bool,
+    ) -> Self {
+        Mirror::Member {
+            key: member.get(),
+            organization: organization.get(),
+            user: user.0.get(),
+            user_id: user.1.clone(),
+            role,
+            active,
+        }
+    }
+
+    /// The tenant that it describes, where that has a log of its own.
+    fn tenant(&self) -> Option<i64> {
+        match self {
+            Mirror::Nothing => None,
+            Mirror::User { key, .. } | Mirror::Organization { key, .. } | Mirror::Member { key, .. } => {
+                Some(*key)
+            }
+        }
+    }
+
+    /// Writes it into a partition, whatever that knew before.
+    pub(super) fn write(&self, connection: &rusqlite::Connection) -> Result<()> {
+        let key = |key: i64| TenantKey::from_stored(key);
+        match self {
+            Mirror::Nothing => Ok(()),
+            Mirror::User { key: user, id } => identities::mirror_user(connection, key(*user)?, id),
+            Mirror::Organization { key: organization, id } => {
+                identities::mirror_organization(connection, key(*organization)?, id)
+            }
+            Mirror::Member { key: member, organization, user, user_id, role, active } => {
+                identities::mirror_user(connection, key(*user)?, user_id)?;
+                let (member, organization, user) = (key(*member)?, key(*organization)?, key(*user)?);
+                identities::mirror_member(connection, member, organization, user, *role, *active)
+            }
+        }
+    }
+}
+
+/// A change as the catalog keeps it until the home has followed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Intent {
+    home: i64,
+    mirror: Mirror,
+    action: String,
+    payload: Vec<u8>,
+    /// When it was decided, in microseconds.
+    time: i64,
+}
+
+impl Intent {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        rmp_serde::from_slice(bytes).map_err(|_| Error::corrupt("the catalog holds a damaged intent"))
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        rmp_serde::to_vec(self).map_err(|error| Error::io("an intent", error))
+    }
+}
+
+/// Carries a change out in the file that is the tenant's home: what it has to know, and the entry.
+fn carry_out(unit: &mut Unit, intent: &Intent) -> Result<()> {
+    if let Some(tenant) = intent.mirror.tenant() {
+        let tenant = TenantKey::from_stored(tenant)?;
+        if !crate::commit::has_log(unit.connection()?, tenant)? {
+            unit.create_log(tenant)?;
+        }
+    }
+    let event = Event {
+        action: &intent.action,
+        outcome: "ok",
+        entity: None,
+        record: None,
+        payload: intent.payload.clone(),
+    };
+    unit.audit(TenantKey::from_stored(intent.home)?, &event)
+}
+
+/// The same, in a partition.
+pub(super) fn apply(unit: &mut Unit, intent: &Intent, number: i64) -> Result<()> {
+    unit.at(time_from_micros(intent.time).unwrap_or(Timestamp::UNIX_EPOCH));
+    intent.mirror.write(unit.connection()?)?;
+    carry_out(unit, intent)?;
+    partitions::set_applied(unit.connection()?, number)
+}
+
+impl Inner {
+    /// Changes identities in one step, as the application itself. Sessions that it ends have ended
+    /// before anybody else can write, so no entry of theirs follows the one of their end.
+    pub(super) fn change<R>(
+        self: &Arc<Self>,
+        decide: impl FnOnce(&mut Unit) -> Result<(Change, R)>,
+    ) -> Result<R> {
+        let mut unit = self.begin_main(Actor::default())?;
+        let (change, result) = decide(&mut unit)?;
+        if let Some(tenant) = change.revokes {
+            let store = Arc::clone(self);
+            unit.after_commit(move || store.grants.revoke(tenant));
+        }
+        let home = change.home;
+        let intent = Intent {
+            home: home.get(),
+            mirror: change.mirror,
+            action: change.action.to_owned(),
+            payload: change.payload.finish(),
+            time: unit.now().as_microsecond(),
+        };
+        let Some(spread) = self.spread() else {
+            carry_out(&mut unit, &intent)?;
+            unit.commit()?;
+            return Ok(result);
+        };
+        let partition = self.partition_for(&unit, home, &intent.mirror)?;
+        spread.forget_done(unit.connection()?)?;
+        let number = partitions::intend(
+            unit.connection()?,
+            partition.key,
+            home,
+            IntentKind::Change,
+            &intent.to_bytes()?,
+        )?;
+        let part = spread.known_part(self.main(), self.catalog(), &partition)?;
+        spread.follow(self.main(), self.catalog(), &part, Holding::Catalog)?;
+        let mut there = part.committer()?.begin(home, Actor::default())?;
+        there.alone();
+        apply(&mut there, &intent, number)?;
+        // From here on the decision stands or falls with the catalog's commit.
+        part.decided.fetch_max(number, Ordering::AcqRel);
+        unit.commit()?;
+        match there.commit() {
+            Ok(()) => {
+                part.applied.fetch_max(number, Ordering::AcqRel);
+                spread.note_done(&part, number);
+            }
+            // It is decided: whoever opens the home next carries it out first.
+            Err(error) => tracing::warn!(%error, "a change was decided and will be carried out later"),
+        }
+        Ok(result)
+    }
+}

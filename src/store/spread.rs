@@ -1,0 +1,575 @@
+//! A store of several files: which file a tenant lives in, the files that are open, and what keeps
+//! each of them in step with the catalog.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+
+use hashlink::LinkedHashMap;
+use uuid::Uuid;
+
+use super::change::{self, Intent};
+use super::lock::Claim;
+use super::part::{Part, Settings};
+use super::{Durability, connection, open, transfer};
+use crate::commit::{self, Actor, CommitTotals};
+use crate::error::{Error, Result};
+use crate::identity::TenantKey;
+use crate::monitor::ReaderStats;
+use crate::schema::partitions::{self, IntentKind, Layout, StoredPartition};
+use crate::schema::{Catalog, NewFile, Role};
+use crate::statement::Table;
+
+/// Locks that keep a file from being opened twice, or opened while it closes.
+const OPENING: usize = 16;
+/// Homes that are remembered; then those that nobody uses go.
+const SEATS_MAX: usize = 100_000;
+
+/// Where a tenant's home is, as long as it does not move.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    partition: i64,
+    moved: AtomicBool,
+}
+
+/// A tenant's home in an open file. As long as there is one, the file stays open and what it holds of
+/// the tenant stays in it.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) part: Arc<Part>,
+    seat: Arc<Seat>,
+}
+
+impl Place {
+    /// Whether the tenant still lives there: looked up when nobody else can write to the file, the
+    /// answer stays true for as long.
+    pub(crate) fn is_current(&self) -> bool {
+        !self.seat.moved.load(Ordering::Acquire)
+    }
+}
+
+pub(super) struct Spread {
+    folder: PathBuf,
+    pub(super) settings: Settings,
+    device: Uuid,
+    pub(super) layout: RwLock<Layout>,
+    /// The least recently used first.
+    open: Mutex<LinkedHashMap<i64, Arc<Part>>>,
+    open_max: usize,
+    opening: [Mutex<()>; OPENING],
+    seats: Mutex<Seats>,
+    /// Tenants that this process moves now, and those that have moved and are still read at their former
+    /// home: nobody is to clear that.
+    moving: Mutex<HashMap<TenantKey, Option<Arc<Seat>>>>,
+    /// What files did that are closed by now.
+    retired: Mutex<(CommitTotals, ReaderStats)>,
+    /// Changes that were carried out for good, and can be forgotten with the next one.
+    done: Mutex<Vec<i64>>,
+}
+
+#[derive(Default)]
+struct Seats {
+    by_home: HashMap<TenantKey, Arc<Seat>>,
+    /// How many homes have moved: a place that was looked up before one of them is not kept.
+    moves: u64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What they guard is whole between any two statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Spread {
+    pub(super) fn new(
+        folder: &Path,
+        settings: Settings,
+        device: Uuid,
+        layout: Layout,
+        open_max: usize,
+    ) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            settings,
+            device,
+            layout: RwLock::new(layout),
+            open: Mutex::default(),
+            open_max,
+            opening: std::array::from_fn(|_| Mutex::default()),
+            seats: Mutex::default(),
+            moving: Mutex::default(),
+            retired: Mutex::default(),
+            done: Mutex::default(),
+        }
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        self.layout.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn path_of(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// A user's or an organization's home, in step with the catalog.
+    pub(super) fn place(&self, main: &Part, catalog: &Catalog, home: TenantKey) -> Result<Place> {
+        let seat = self.seat(main, home)?;
+        let part = self.part(main, catalog, seat.partition)?;
+        self.follow(main, catalog, &part, Holding::Nothing)?;
+        Ok(Place { part, seat })
+    }
+
+    fn seat(&self, main: &Part, home: TenantKey) -> Result<Arc<Seat>> {
+        loop {
+            let moves = {
+                let seats = lock(&self.seats);
+                if let Some(seat) = seats.by_home.get(&home) {
+                    return Ok(Arc::clone(seat));
+                }
+                seats.moves
+            };
+            let reader = main.readers.get(TenantKey::REFERENCE)?;
+            let partition = partitions::home(reader.connection()?, home)?.ok_or_else(|| {
+                Error::corrupt("the catalog does not say where a tenant lives; restore it from a backup")
+            })?;
+            let mut seats = lock(&self.seats);
+            if seats.moves != moves {
+                continue;
+            }
+            if seats.by_home.len() >= SEATS_MAX {
+                seats.by_home.retain(|_, seat| Arc::strong_count(seat) > 1);
+            }
+            let seat = seats
+                .by_home
+                .entry(home)
+                .or_insert_with(|| Arc::new(Seat { partition, moved: AtomicBool::new(false) }));
+            return Ok(Arc::clone(seat));
+        }
+    }
+
+    /// A home has moved, as the catalog already says. Who looks it up from now on finds the new one;
+    /// the former seat, which those have who are still at work there.
+    pub(super) fn moved(&self, home: TenantKey) -> Option<Arc<Seat>> {
+        let mut seats = lock(&self.seats);
+        seats.moves += 1;
+        let seat = seats.by_home.remove(&home)?;
+        seat.moved.store(true, Ordering::Release);
+        Some(seat)
+    }
+
+    /// An open partition; opened if it is not.
+    pub(super) fn part(&self, main: &Part, catalog: &Catalog, key: i64) -> Result<Arc<Part>> {
+        if let Some(part) = lock(&self.open).to_back(&key) {
+            return Ok(Arc::clone(part));
+        }
+        let stored = {
+            let reader = main.readers.get(TenantKey::REFERENCE)?;
+            partitions::find(reader.connection()?, key)?
+        };
+        self.known_part(main, catalog, &stored)
+    }
+
+    /// The same of a partition that the catalog may be about to name.
+    pub(super) fn known_part(
+        &self,
+        main: &Part,
+        catalog: &Catalog,
+        stored: &StoredPartition,
+    ) -> Result<Arc<Part>> {
+        let key = stored.key;
+        let _opening = lock(self.stripe(key));
+        if let Some(part) = lock(&self.open).to_back(&key) {
+            return Ok(Arc::clone(part));
+        }
+        let part = Arc::new(self.open(main, catalog, stored)?);
+        lock(&self.open).insert(key, Arc::clone(&part));
+        self.shrink(key);
+        Ok(part)
+    }
+
+    fn stripe(&self, key: i64) -> &Mutex<()> {
+        &self.opening[usize::try_from(key).unwrap_or(0) % OPENING]
+    }
+
+    /// Closes the files that were used least recently and that nobody uses, down to the bound. The
+    /// caller holds the lock for opening `opened`.
+    fn shrink(&self, opened: i64) {
+        let mut passed = HashSet::from([opened]);
+        loop {
+            let candidate = {
+                let open = lock(&self.open);
+                if open.len() <= self.open_max {
+                    return;
+                }
+                let unused =
+                    |(key, part): &(&i64, &Arc<Part>)| Arc::strong_count(part) == 1 && !passed.contains(*key);
+                open.iter().find(unused).map(|(key, _)| *key)
+            };
+            let Some(key) = candidate else { return };
+            passed.insert(key);
+            // While it closes, nobody opens it again.
+            let same = std::ptr::eq(self.stripe(key), self.stripe(opened));
+            let closing = if same { None } else { Some(self.stripe(key).try_lock()) };
+            if matches!(closing, Some(Err(TryLockError::WouldBlock))) {
+                continue;
+            }
+            let part = {
+                let mut open = lock(&self.open);
+                match open.get(&key) {
+                    Some(part) if Arc::strong_count(part) == 1 => open.remove(&key),
+                    _ => None,
+                }
+            };
+            if let Some(part) = part {
+                self.retire(part);
+            }
+        }
+    }
+
+    /// Closes a file and keeps what it did.
+    fn retire(&self, part: Arc<Part>) {
+        let mut retired = lock(&self.retired);
+        let (commits, readers) = &mut *retired;
+        part.add_stats(commits, readers);
+        // Connections that are not there any more.
+        readers.size = 0;
+        drop(retired);
+        drop(part);
+    }
+
+    /// What all partitions did, and those that are open now.
+    pub(super) fn add_stats(&self, commits: &mut CommitTotals, readers: &mut ReaderStats) -> usize {
+        {
+            let retired = lock(&self.retired);
+            commits.add(&retired.0);
+            readers.waited += retired.1.waited;
+            readers.timeouts += retired.1.timeouts;
+        }
+        let open = self.open_parts();
+        for part in &open {
+            part.add_stats(commits, readers);
+        }
+        open.len()
+    }
+
+    fn open(&self, main: &Part, catalog: &Catalog, stored: &StoredPartition) -> Result<Part> {
+        let intents = {
+            let reader = main.readers.get(TenantKey::REFERENCE)?;
+            partitions::intents(reader.connection()?, stored.key)?
+        };
+        let path = self.path_of(&stored.name);
+        let named = |error| match error {
+            Error::Corrupt { what, source } => {
+                Error::Corrupt { what: format!("partition {}: {what}", path.display()), source }
+            }
+            other => other,
+        };
+        if !path.exists() {
+            if stored.homes > 0 {
+                return Err(Error::corrupt(format!(
+                    "partition {} is missing: restore it from a backup; tenants in other partitions are not affected",
+                    path.display()
+                )));
+            }
+            if main.is_read_only() {
+                return Err(Error::Busy {
+                    reason: "the store is being changed by another process; try again",
+                });
+            }
+            open::create(&path, &self.settings.clock, &NewFile::Partition, self.device)?;
+        }
+        let mut claim = Claim::reading(&path);
+        claim.inspect(open::inspect)?;
+        let mut part = if main.is_read_only() {
+            let reader = connection::reader(&path)?;
+            open::load_partition_read_only(&reader, &path, catalog, self.device).map_err(named)?;
+            Part::new(&path, claim, None, &self.settings)
+        } else {
+            let mut connection = connection::writer(&path, self.settings.durability).map_err(named)?;
+            open::load_partition(&mut connection, &path, catalog, self.device).map_err(named)?;
+            let applied = partitions::applied(&connection)?;
+            let committer = Part::committer_of(&path, connection, self.device, &self.settings)?;
+            let part = Part::new(&path, claim, Some(committer), &self.settings);
+            part.applied.store(applied, Ordering::Release);
+            let last = intents.iter().map(|intent| intent.number).max().unwrap_or(0);
+            part.decided.store(last, Ordering::Release);
+            part
+        };
+        part.key = Some(stored.key);
+        Ok(part)
+    }
+
+    /// Carries out what was decided in the catalog and has not happened in the partition, and brings
+    /// its copies of the reference records up to date. Two loads when there is nothing to do.
+    pub(super) fn follow(&self, main: &Part, catalog: &Catalog, part: &Part, holding: Holding) -> Result<()> {
+        let version = main.reference_version();
+        if main.is_read_only() || part.is_caught_up() && part.reference_version() == version {
+            return Ok(());
+        }
+        let released = part.reference_version() == transfer::NO_VERSION;
+        if self.is_writing() {
+            // A transaction of this very thread may hold the writer. What sessions read beside it is what
+            // was committed when it began.
+            return if released { Err(RELEASED) } else { Ok(()) };
+        }
+        // Whoever took copies out holds the catalog's writer until it is known whether they come back.
+        let _settled = match holding {
+            Holding::Nothing if released => {
+                Some(main.committer()?.begin(TenantKey::REFERENCE, Actor::default())?)
+            }
+            Holding::Nothing | Holding::Catalog => None,
+        };
+        let unit = part.committer()?.begin(TenantKey::REFERENCE, Actor::default())?;
+        let Some(key) = part.key else { return Ok(()) };
+        // After the wait for the writer, which whoever changes an identity holds until it is carried out.
+        let (intents, reference) = {
+            let snapshot = super::Snapshot::begin(main.readers.get(TenantKey::REFERENCE)?)?;
+            let connection = snapshot.connection()?;
+            let stale = part.reference_version() != partitions::reference_version(connection)?;
+            let reference = if stale { Some(transfer::read_reference(connection, catalog)?) } else { None };
+            (partitions::intents(connection, key)?, reference)
+        };
+        let mut unit = unit;
+        unit.alone();
+        let mut last = partitions::applied(unit.connection()?)?;
+        let mut clear = Vec::new();
+        for intent in intents {
+            part.decided.fetch_max(intent.number, Ordering::AcqRel);
+            match intent.kind {
+                IntentKind::Change if intent.number > last => {
+                    change::apply(&mut unit, &Intent::from_bytes(&intent.body)?, intent.number)?;
+                    last = intent.number;
+                }
+                // It was carried out, and the next change forgets it.
+                IntentKind::Change => lock(&self.done).push(intent.number),
+                IntentKind::Clear => clear.push(intent),
+            }
+        }
+        if let Some(reference) = reference {
+            transfer::write_reference(&mut unit, catalog, reference)?;
+        }
+        unit.commit()?;
+        for intent in clear {
+            if !self.may_clear(intent.tenant) {
+                continue;
+            }
+            self.clear(main, catalog, part, intent.tenant, intent.number)?;
+        }
+        let decided = part.decided.load(Ordering::Acquire);
+        part.applied.fetch_max(decided.max(last), Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Whether nobody needs what is left of a tenant where it does not live.
+    fn may_clear(&self, home: TenantKey) -> bool {
+        match lock(&self.moving).get(&home) {
+            None => true,
+            Some(Some(seat)) => Arc::strong_count(seat) == 1,
+            Some(None) => false,
+        }
+    }
+
+    /// Clears what is left in a partition of tenants that have moved away from it.
+    pub(super) fn finish_clearing(&self, main: &Part, catalog: &Catalog, part: &Part) -> Result<()> {
+        let Some(key) = part.key else { return Ok(()) };
+        let intents = {
+            let reader = main.readers.get(TenantKey::REFERENCE)?;
+            partitions::intents(reader.connection()?, key)?
+        };
+        let clear = |intent: &partitions::StoredIntent| intent.kind == IntentKind::Clear;
+        for intent in intents.into_iter().filter(clear) {
+            if !self.are_done(&[intent.number]) && self.may_clear(intent.tenant) {
+                self.clear(main, catalog, part, intent.tenant, intent.number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all of these intents were carried out, and are only not forgotten yet.
+    pub(super) fn are_done(&self, intents: &[i64]) -> bool {
+        let done = lock(&self.done);
+        intents.iter().all(|number| done.contains(number))
+    }
+
+    pub(super) fn begin_move(&self, home: TenantKey) -> Result<()> {
+        let mut moving = lock(&self.moving);
+        let read = |seat: &Arc<Seat>| Arc::strong_count(seat) > 1;
+        if moving.get(&home).is_some_and(|former| former.as_ref().is_none_or(read)) {
+            return Err(Error::Busy {
+                reason: "the tenant is being moved, or is still read where it was moved away from; try again",
+            });
+        }
+        moving.insert(home, None);
+        Ok(())
+    }
+
+    /// The seat of those who are still at work at the former home.
+    pub(super) fn end_move(&self, home: TenantKey, former: Option<Arc<Seat>>) {
+        let mut moving = lock(&self.moving);
+        match former {
+            Some(seat) => moving.insert(home, Some(seat)),
+            None => moving.remove(&home),
+        };
+    }
+
+    /// Takes everything of a tenant that does not live there out of a partition, and the intent with it.
+    pub(super) fn clear(
+        &self,
+        main: &Part,
+        catalog: &Catalog,
+        part: &Part,
+        home: TenantKey,
+        intent: i64,
+    ) -> Result<()> {
+        {
+            let reader = main.readers.get(TenantKey::REFERENCE)?;
+            if partitions::home(reader.connection()?, home)? == part.key {
+                lock(&self.done).push(intent);
+                return Ok(());
+            }
+        }
+        transfer::clear(part.committer()?, catalog, home)?;
+        lock(&self.done).push(intent);
+        Ok(())
+    }
+
+    /// A change was carried out. With `Durability::Normal` a power loss could still undo that, and then
+    /// the catalog, which is always synced, must know of it.
+    pub(super) fn note_done(&self, part: &Part, number: i64) {
+        let synced = match self.settings.durability {
+            Durability::Full => true,
+            Durability::Normal => part.committer().and_then(|committer| committer.sync()).unwrap_or(false),
+        };
+        if synced {
+            lock(&self.done).push(number);
+        }
+    }
+
+    /// Forgets the intents that were carried out for good.
+    pub(super) fn forget_done(&self, catalog: &rusqlite::Connection) -> Result<()> {
+        let done = std::mem::take(&mut *lock(&self.done));
+        done.into_iter().try_for_each(|number| partitions::done(catalog, number))
+    }
+
+    /// Takes the copies of reference records out of all partitions; an error if a record in one of them
+    /// refers to one. Until the catalog has committed or given up, those partitions hold copies of no
+    /// version, so whoever uses one next brings them back as they then are.
+    pub(super) fn release(&self, main: &Part, catalog: &Catalog, records: &[(&Table, Uuid)]) -> Result<()> {
+        let all = {
+            let reader = main.readers.get(TenantKey::REFERENCE)?;
+            partitions::all(reader.connection()?)?
+        };
+        // Where nobody lives, nobody's record refers to anything.
+        for stored in all.into_iter().filter(|stored| stored.homes > 0) {
+            let part = self.part(main, catalog, stored.key)?;
+            let mut unit = part.committer()?.begin(TenantKey::REFERENCE, Actor::default())?;
+            unit.alone();
+            transfer::release(&mut unit, catalog, records).map_err(|error| part.name_in(error))?;
+            unit.commit()?;
+        }
+        Ok(())
+    }
+
+    /// The rows and bytes of tenants in a partition.
+    pub(super) fn totals(&self, name: &str) -> Result<(u64, u64)> {
+        let path = self.path_of(name);
+        let _claim = Claim::reading(&path);
+        commit::totals_at_home(&connection::reader(&path)?)
+    }
+
+    /// The files that are open.
+    pub(super) fn open_parts(&self) -> Vec<Arc<Part>> {
+        lock(&self.open).values().map(Arc::clone).collect()
+    }
+
+    /// Closes all files; the first error.
+    pub(super) fn close(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        for part in self.open_parts() {
+            match part.close() {
+                Err(Error::Busy { reason }) => return Err(Error::Busy { reason }),
+                other => outcome = outcome.and(other),
+            }
+        }
+        lock(&self.open).clear();
+        outcome
+    }
+
+    /// Closes one file, if nobody uses it, and lets it be removed: for one that nobody lives in.
+    pub(super) fn close_unused(&self, key: i64) -> bool {
+        let _opening = lock(self.stripe(key));
+        let part = {
+            let mut open = lock(&self.open);
+            match open.get(&key) {
+                None => return true,
+                Some(part) if Arc::strong_count(part) == 1 => open.remove(&key),
+                Some(_) => return false,
+            }
+        };
+        if let Some(part) = part {
+            self.retire(part);
+        }
+        true
+    }
+
+    /// Notes that this thread has a transaction open, for as long as the answer lives: a transaction
+    /// in another file would not be part of it, and could wait for one that waits for this.
+    pub(super) fn enter(&self) -> Writing {
+        let store = std::ptr::from_ref(self).addr();
+        WRITING.with_borrow_mut(|writing| writing.push(store));
+        Writing { store }
+    }
+
+    /// Whether this thread has a transaction of this store open.
+    pub(super) fn is_writing(&self) -> bool {
+        let store = std::ptr::from_ref(self).addr();
+        WRITING.with_borrow(|writing| writing.contains(&store))
+    }
+}
+
+const RELEASED: Error =
+    Error::Busy { reason: "a transaction of this thread deletes reference records; read through its handle" };
+
+/// What the thread that brings a partition up to date holds already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holding {
+    Nothing,
+    /// The catalog's writer.
+    Catalog,
+}
+
+thread_local! {
+    /// The stores in which this thread has a transaction open.
+    static WRITING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// This thread has a transaction open.
+pub(crate) struct Writing {
+    store: usize,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        WRITING.with_borrow_mut(|writing| {
+            if let Some(position) = writing.iter().rposition(|store| *store == self.store) {
+                writing.swap_remove(position);
+            }
+        });
+    }
+}
+
+/// The file in the folder that holds what is not in a partition.
+pub(super) const CATALOG: &str = "catalog.db";
+
+/// What a file of the wrong role is, and what to open instead.
+pub(super) fn wrong_role(path: &Path, found: Role) -> Error {
+    let what = match found {
+        Role::File => "is a whole store, and not a part of this one",
+        Role::Catalog => "is the catalog of a store of several files: open the folder that it is in",
+        Role::Partition => {
+            "is a partition of a store of several files: open the folder that holds the store's catalog"
+        }
+    };
+    Error::schema(format!("{} {what}", path.display()))
+}

@@ -1,0 +1,497 @@
+//! Rows on their way between the files of a store: copies of the reference records from the catalog
+//! to partitions, and everything of a tenant that moves.
+
+use std::collections::HashMap;
+
+use rusqlite::types::Value as SqlValue;
+use rusqlite::{Connection, params, params_from_iter};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::commit::{Committer, RowHead, Unit, Writer, still_referred};
+use crate::entity::Tenancy;
+use crate::error::{Error, Result};
+use crate::identity::TenantKey;
+use crate::schema::{Catalog, partitions};
+use crate::statement::transfer::{self as statement, ID, RID, VERSION, WholeRow};
+use crate::statement::{self as door, Table};
+
+/// Rows of one transaction, so that others can write in between.
+const BATCH: u32 = 500;
+
+/// The store's own tables with one row for each tenant, or each tenant and entity.
+const BY_TENANT: [&str; 3] = ["_row_head", "_log_head", "_audit_checkpoint"];
+
+fn tables_of(catalog: &Catalog, tenancy: Tenancy) -> impl Iterator<Item = &Table> {
+    catalog.tables().iter().map(|table| &**table).filter(move |table| table.definition.tenancy() == tenancy)
+}
+
+fn whole_row(row: &rusqlite::Row<'_>) -> Result<WholeRow> {
+    let columns = row.as_ref().column_count();
+    Ok((0..columns).map(|column| row.get(column)).collect::<rusqlite::Result<_>>()?)
+}
+
+fn integer(row: &WholeRow, column: usize) -> i64 {
+    match row.get(column) {
+        Some(SqlValue::Integer(integer)) => *integer,
+        _ => 0,
+    }
+}
+
+fn id(row: &WholeRow) -> Result<Uuid> {
+    match row.get(ID) {
+        Some(SqlValue::Blob(bytes)) => Uuid::from_slice(bytes).ok(),
+        _ => None,
+    }
+    .ok_or_else(|| Error::corrupt("a row has no id"))
+}
+
+/// The tenant's rows of an entity, a batch at a time, in the order of their keys.
+fn each_batch(
+    connection: &Connection,
+    table: &Table,
+    tenant: TenantKey,
+    mut visit: impl FnMut(Vec<WholeRow>) -> Result<()>,
+) -> Result<()> {
+    let mut after = tenant.first();
+    loop {
+        let rows = statement::rows_after(table, tenant, after, BATCH).all(connection, whole_row)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = integer(last, RID);
+        visit(rows)?;
+    }
+}
+
+/// All reference records of one moment.
+pub(super) struct Reference {
+    version: i64,
+    /// By position in the catalog.
+    tables: Vec<(usize, ReferenceTable)>,
+}
+
+struct ReferenceTable {
+    rows: Vec<WholeRow>,
+    head: RowHead,
+}
+
+/// Reads them in the catalog, within a snapshot.
+pub(super) fn read_reference(connection: &Connection, catalog: &Catalog) -> Result<Reference> {
+    let version = partitions::reference_version(connection)?;
+    let mut tables = Vec::new();
+    for (position, table) in catalog.tables().iter().enumerate() {
+        if table.definition.tenancy() != Tenancy::Reference {
+            continue;
+        }
+        let mut rows = Vec::new();
+        each_batch(connection, table, TenantKey::REFERENCE, |mut batch| {
+            rows.append(&mut batch);
+            Ok(())
+        })?;
+        let head = RowHead::load(connection, TenantKey::REFERENCE, table.key)?;
+        tables.push((position, ReferenceTable { rows, head }));
+    }
+    Ok(Reference { version, tables })
+}
+
+/// Whether a partition has copies of all reference records, if it has those of this moment.
+pub(super) fn same_reference(partition: &Connection, main: &Connection, catalog: &Catalog) -> Result<bool> {
+    let (copies, records) = (read_reference(partition, catalog)?, read_reference(main, catalog)?);
+    let rows = |reference: &Reference| -> Vec<(usize, Vec<WholeRow>)> {
+        reference.tables.iter().map(|(position, table)| (*position, table.rows.clone())).collect()
+    };
+    Ok(copies.version != records.version || rows(&copies) == rows(&records))
+}
+
+/// Makes a partition's copies the same. The transaction must be alone: it puts off foreign keys, so
+/// that records that are replaced may be referred to meanwhile.
+pub(super) fn write_reference(unit: &mut Unit, catalog: &Catalog, reference: Reference) -> Result<()> {
+    // https://sqlite.org/pragma.html#pragma_defer_foreign_keys: until the next commit.
+    unit.connection()?.execute_batch("PRAGMA defer_foreign_keys = ON")?;
+    let mut inserted = Vec::new();
+    for (position, wanted) in reference.tables {
+        let table = &*catalog.tables()[position];
+        let mut known: HashMap<i64, WholeRow> = HashMap::new();
+        each_batch(unit.connection()?, table, TenantKey::REFERENCE, |rows| {
+            known.extend(rows.into_iter().map(|row| (integer(&row, RID), row)));
+            Ok(())
+        })?;
+        let same = |row: &WholeRow, known: &WholeRow| {
+            (integer(row, VERSION), row.get(ID)) == (integer(known, VERSION), known.get(ID))
+        };
+        let mut new = Vec::new();
+        for row in wanted.rows {
+            match known.remove(&integer(&row, RID)) {
+                Some(former) if same(&row, &former) => {}
+                Some(former) => {
+                    door::delete(table, TenantKey::REFERENCE, id(&former)?).execute(unit.connection()?)?;
+                    new.push(row);
+                }
+                None => new.push(row),
+            }
+        }
+        for former in known.values() {
+            door::delete(table, TenantKey::REFERENCE, id(former)?).execute(unit.connection()?)?;
+        }
+        let head = unit.rows(TenantKey::REFERENCE, table.key)?;
+        (head.next, head.count, head.bytes) = (wanted.head.next, wanted.head.count, wanted.head.bytes);
+        inserted.push((table, new));
+    }
+    for (table, rows) in inserted {
+        for row in rows {
+            statement::insert_whole(table, &row).execute(unit.connection()?)?;
+        }
+    }
+    unit.set_reference_version(reference.version);
+    Ok(())
+}
+
+/// Takes the copies of these records out of a partition, unless somebody's record refers to one.
+pub(super) fn release(unit: &mut Unit, catalog: &Catalog, records: &[(&Table, Uuid)]) -> Result<()> {
+    let connection = unit.connection()?;
+    for (table, record) in records {
+        for referring in
+            catalog.tables().iter().filter(|table| table.definition.tenancy() != Tenancy::Reference)
+        {
+            for column in referring.references_to(table.entity()) {
+                if statement::held_by_anyone(referring, column, *record)
+                    .first(connection, |_| Ok(()))?
+                    .is_some()
+                {
+                    return Err(still_referred(table));
+                }
+            }
+        }
+    }
+    // Among themselves they may refer to each other in a circle.
+    connection.execute_batch("PRAGMA defer_foreign_keys = ON")?;
+    for (table, record) in records {
+        door::delete(table, TenantKey::REFERENCE, *record).execute(connection)?;
+    }
+    unit.set_reference_version(NO_VERSION);
+    Ok(())
+}
+
+/// Copies that have to be made anew.
+pub(super) const NO_VERSION: i64 = -1;
+
+/// How far a copy of a tenant has come.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Copied {
+    /// Entries of the log.
+    pub(super) entries: i64,
+}
+
+/// Rows and entries of a tenant, as its heads have it.
+pub(super) fn size(connection: &Connection, tenant: TenantKey) -> Result<u64> {
+    let sql = "SELECT ifnull((SELECT sum(count) FROM _row_head WHERE tenant = ?1), 0) \
+               + ifnull((SELECT next - 1 FROM _log_head WHERE tenant = ?1), 0)";
+    let size: i64 = connection.prepare_cached(sql)?.query_row([tenant.get()], |row| row.get(0))?;
+    Ok(size.unsigned_abs())
+}
+
+/// Copies all rows and entries of a tenant, as a snapshot of its home has them, into a file that holds
+/// nothing of it; tells how many rows and entries each batch had.
+pub(super) fn copy(
+    source: &Connection,
+    target: &Committer,
+    catalog: &Catalog,
+    tenancy: Tenancy,
+    tenant: TenantKey,
+    mut progress: impl FnMut(u64) -> Result<()>,
+) -> Result<Copied> {
+    for table in tables_of(catalog, tenancy) {
+        each_batch(source, table, tenant, |rows| {
+            target.exclusive(tenant, |writer| {
+                in_transaction(writer, |connection| {
+                    rows.iter().try_for_each(|row| {
+                        statement::insert_whole(table, row).execute(connection)?;
+                        Ok(())
+                    })
+                })
+            })?;
+            progress(rows.len() as u64)
+        })?;
+    }
+    copy_entries(source, target, tenant, 0, &mut progress)
+}
+
+fn copy_entries(
+    source: &Connection,
+    target: &Committer,
+    tenant: TenantKey,
+    after: i64,
+    progress: &mut impl FnMut(u64) -> Result<()>,
+) -> Result<Copied> {
+    let mut last = tenant.first() | after;
+    loop {
+        let rows = numbered(source, "_audit", last, tenant.last())?;
+        let Some(row) = rows.last() else {
+            return Ok(Copied { entries: last - tenant.first() });
+        };
+        last = integer(row, 0);
+        target.exclusive(tenant, |writer| {
+            in_transaction(writer, |connection| insert_all(connection, "_audit", &rows))
+        })?;
+        progress(rows.len() as u64)?;
+    }
+}
+
+/// Brings a copy up to date with a later state of its home, which the log's entries since then tell.
+/// How many there were.
+pub(super) fn catch_up(
+    source: &Connection,
+    target: &Committer,
+    catalog: &Catalog,
+    tenant: TenantKey,
+    copied: &mut Copied,
+) -> Result<u64> {
+    let entries = numbered_count(source, tenant, copied.entries)?;
+    if entries == 0 {
+        return Ok(0);
+    }
+    let sql = "SELECT DISTINCT entity, record FROM _audit WHERE key > ?1 AND key <= ?2 AND entity IS NOT NULL AND record IS NOT NULL";
+    let mut statement = source.prepare_cached(sql)?;
+    let changed = statement
+        .query_map([tenant.first() | copied.entries, tenant.last()], |row| {
+            Ok((row.get::<_, String>(0)?, Uuid::from_bytes(row.get(1)?)))
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for batch in changed.chunks(BATCH as usize) {
+        let mut rows = Vec::with_capacity(batch.len());
+        for (entity, record) in batch {
+            let table = &**catalog.get(entity)?;
+            let row = statement::whole(table, tenant, *record).first(source, whole_row)?;
+            rows.push((table, *record, row));
+        }
+        target.exclusive(tenant, |writer| {
+            in_transaction(writer, |connection| {
+                // First all go, since unique values may have changed hands.
+                for (table, record, _) in &rows {
+                    door::delete(table, tenant, *record).execute(connection)?;
+                }
+                for (table, _, row) in &rows {
+                    if let Some(row) = row {
+                        statement::insert_whole(table, row).execute(connection)?;
+                    }
+                }
+                Ok(())
+            })
+        })?;
+    }
+    *copied = copy_entries(source, target, tenant, copied.entries, &mut |_| Ok(()))?;
+    Ok(entries)
+}
+
+/// Copies what has one row for each tenant, and the misses, in place of what was there.
+pub(super) fn copy_heads(source: &Connection, target: &Committer, tenant: TenantKey) -> Result<()> {
+    let mut heads = Vec::new();
+    for table in BY_TENANT {
+        heads.push((
+            table,
+            rows(source, &format!("SELECT * FROM {table} WHERE tenant = ?1"), [tenant.get()])?,
+        ));
+    }
+    let mut misses = Vec::new();
+    let mut last = tenant.first();
+    loop {
+        let mut rows = numbered(source, "_audit_miss", last, tenant.last())?;
+        let Some(row) = rows.last() else { break };
+        last = integer(row, 0);
+        misses.append(&mut rows);
+    }
+    target.exclusive(tenant, |writer| {
+        writer.forget(&[tenant]);
+        in_transaction(writer, |connection| {
+            for (table, rows) in &heads {
+                connection.execute(&format!("DELETE FROM {table} WHERE tenant = ?1"), [tenant.get()])?;
+                insert_all(connection, table, rows)?;
+            }
+            connection.execute(
+                "DELETE FROM _audit_miss WHERE key BETWEEN ?1 AND ?2",
+                [tenant.first(), tenant.last()],
+            )?;
+            insert_all(connection, "_audit_miss", &misses)
+        })
+    })
+}
+
+/// Takes everything of a user, or of an organization and its members, out of a file. What it is called
+/// stays, since keys are never reused.
+pub(super) fn clear(target: &Committer, catalog: &Catalog, home: TenantKey) -> Result<()> {
+    let tenants = target.exclusive(home, |writer| {
+        let sql = "SELECT key FROM _tenant WHERE key = ?1 UNION ALL SELECT key FROM _member WHERE organization = ?1";
+        let mut statement = writer.connection().prepare(sql)?;
+        let keys = statement.query_map([home.get()], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+        keys.into_iter().map(TenantKey::from_stored).collect::<Result<Vec<_>>>()
+    })?;
+    for tenant in &tenants {
+        // First of all the file is no home of theirs any more.
+        target.exclusive(home, |writer| {
+            writer.forget(&[*tenant]);
+            in_transaction(writer, |connection| {
+                for table in ["_row_head", "_log_head"] {
+                    connection.execute(&format!("DELETE FROM {table} WHERE tenant = ?1"), [tenant.get()])?;
+                }
+                Ok(())
+            })
+        })?;
+        for table in catalog.tables() {
+            if table.definition.tenancy() != Tenancy::Reference {
+                clear_rows(target, table, *tenant)?;
+            }
+        }
+        clear_log(target, *tenant)?;
+    }
+    target.exclusive(home, |writer| {
+        writer.connection().execute("DELETE FROM _member WHERE organization = ?1", [home.get()])?;
+        Ok(())
+    })
+}
+
+fn clear_rows(target: &Committer, table: &Table, tenant: TenantKey) -> Result<()> {
+    loop {
+        let more = target.exclusive(tenant, |writer| {
+            let rows = statement::rows_after(table, tenant, tenant.first(), BATCH)
+                .all(writer.connection(), whole_row)?;
+            let Some(last) = rows.last() else { return Ok(false) };
+            statement::delete_until(table, tenant, integer(last, RID)).execute(writer.connection())?;
+            Ok(true)
+        })?;
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+/// The log's triggers let only go what a checkpoint covers, and so one does.
+fn clear_log(target: &Committer, tenant: TenantKey) -> Result<()> {
+    loop {
+        let more = target.exclusive(tenant, |writer| {
+            in_transaction(writer, |connection| {
+                let rows = numbered(connection, "_audit", tenant.first(), tenant.last())?;
+                let last = rows.last().map(|row| integer(row, 0));
+                if let Some(last) = last {
+                    let number = last - tenant.first();
+                    connection.execute(
+                        "INSERT INTO _audit_checkpoint (tenant, payloads, entries, hash) VALUES (?1, ?2, ?2, zeroblob(32)) \
+                         ON CONFLICT (tenant) DO UPDATE SET payloads = excluded.payloads, entries = excluded.entries",
+                        [tenant.get(), number],
+                    )?;
+                    connection.execute("DELETE FROM _audit WHERE key BETWEEN ?1 AND ?2", [tenant.first(), last])?;
+                } else {
+                    connection.execute("DELETE FROM _audit_checkpoint WHERE tenant = ?1", [tenant.get()])?;
+                    connection.execute("DELETE FROM _audit_miss WHERE key BETWEEN ?1 AND ?2", [tenant.first(), tenant.last()])?;
+                }
+                Ok(last.is_some())
+            })
+        })?;
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+/// A hash over the rows and the log of a tenant, to compare two files by.
+pub(super) fn digest(
+    connection: &Connection,
+    catalog: &Catalog,
+    tenancy: Tenancy,
+    tenant: TenantKey,
+) -> Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    for table in tables_of(catalog, tenancy) {
+        hash.update(table.entity());
+        each_batch(connection, table, tenant, |rows| {
+            rows.iter().for_each(|row| add_row(&mut hash, row));
+            Ok(())
+        })?;
+    }
+    let mut last = tenant.first();
+    loop {
+        let rows = numbered(connection, "_audit", last, tenant.last())?;
+        let Some(row) = rows.last() else { return Ok(hash.finalize().into()) };
+        last = integer(row, 0);
+        rows.iter().for_each(|row| add_row(&mut hash, row));
+    }
+}
+
+/// What can be compared at once, at any size but for the counting: the heads of a tenant, and whether
+/// rows and entries are as many as they say.
+pub(super) fn outline(
+    connection: &Connection,
+    catalog: &Catalog,
+    tenancy: Tenancy,
+    tenant: TenantKey,
+) -> Result<Vec<WholeRow>> {
+    let mut outline = Vec::new();
+    for table in BY_TENANT {
+        let sql = format!("SELECT * FROM {table} WHERE tenant = ?1 ORDER BY 1, 2");
+        outline.append(&mut rows(connection, &sql, [tenant.get()])?);
+    }
+    let mut counts = Vec::new();
+    for table in tables_of(catalog, tenancy) {
+        let count = statement::count(table, tenant).first(connection, |row| Ok(row.get(0)?))?;
+        counts.push(SqlValue::Integer(count.unwrap_or(0)));
+    }
+    let sql = "SELECT count(*), max(key) FROM _audit WHERE key BETWEEN ?1 AND ?2";
+    outline.append(&mut rows(connection, sql, [tenant.first(), tenant.last()])?);
+    outline.push(counts);
+    Ok(outline)
+}
+
+fn add_row(hash: &mut Sha256, row: &WholeRow) {
+    for value in row {
+        let (kind, bytes): (u8, &[u8]) = match value {
+            SqlValue::Null => (0, &[]),
+            SqlValue::Integer(integer) => (1, &integer.to_be_bytes()),
+            SqlValue::Real(real) => (2, &real.to_bits().to_be_bytes()),
+            SqlValue::Text(text) => (3, text.as_bytes()),
+            SqlValue::Blob(bytes) => (4, bytes),
+        };
+        hash.update([kind]);
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    }
+}
+
+fn in_transaction<R>(writer: &mut Writer, work: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
+    // Whatever fails, the writer rolls back when it is given back.
+    let connection = writer.connection();
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let result = work(connection)?;
+    connection.prepare_cached("COMMIT")?.execute([])?;
+    Ok(result)
+}
+
+fn rows(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Vec<WholeRow>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(whole_row(row)?);
+    }
+    Ok(found)
+}
+
+fn numbered(connection: &Connection, table: &str, after: i64, last: i64) -> Result<Vec<WholeRow>> {
+    let sql = format!("SELECT * FROM {table} WHERE key > ?1 AND key <= ?2 ORDER BY key LIMIT {BATCH}");
+    rows(connection, &sql, [after, last])
+}
+
+fn numbered_count(connection: &Connection, tenant: TenantKey, after: i64) -> Result<u64> {
+    let sql = "SELECT count(*) FROM _audit WHERE key > ?1 AND key <= ?2";
+    let count: i64 = connection
+        .prepare_cached(sql)?
+        .query_row(params![tenant.first() | after, tenant.last()], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
+fn insert_all(connection: &Connection, table: &str, rows: &[WholeRow]) -> Result<()> {
+    let Some(first) = rows.first() else { return Ok(()) };
+    let marks = vec!["?"; first.len()].join(", ");
+    let mut statement = connection.prepare_cached(&format!("INSERT INTO {table} VALUES ({marks})"))?;
+    for row in rows {
+        statement.execute(params_from_iter(row))?;
+    }
+    Ok(())
+}
