@@ -8,6 +8,8 @@ mod audit;
 mod cache;
 mod check;
 mod commit;
+#[cfg(test)]
+mod crash;
 mod entity;
 mod error;
 mod identity;

@@ -189,7 +189,12 @@ impl Committer {
         let writer = lent.writer.as_deref_mut().ok_or(Error::Closed)?;
         roll_back_rest(&writer.connection)?;
         writer.connection.pragma_update(None, "foreign_keys", false)?;
-        work(writer)
+        #[cfg(test)]
+        crate::crash::moment();
+        let result = work(writer);
+        #[cfg(test)]
+        crate::crash::moment();
+        result
     }
 
     /// Whether everything that was committed is on the disk now, whatever the durability: a checkpoint

@@ -189,6 +189,8 @@ impl Unit {
         if let Some(version) = reference {
             partitions::set_reference_version(&writer.connection, version)?;
         }
+        #[cfg(test)]
+        crate::crash::moment();
         match &writer.cache {
             None => drop(writer.connection.prepare_cached("COMMIT")?.execute([])?),
             Some(cache) => {
@@ -200,6 +202,8 @@ impl Unit {
                 outcome?;
             }
         }
+        #[cfg(test)]
+        crate::crash::moment();
         writer.heads.committed();
         if let Some(version) = reference {
             writer.reference.store(version, Ordering::Release);

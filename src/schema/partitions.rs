@@ -265,6 +265,13 @@ pub(crate) fn intents(connection: &Connection, partition: i64) -> Result<Vec<Sto
     Ok(intents)
 }
 
+/// The partitions in which something is left that has to go.
+pub(crate) fn to_clear(connection: &Connection) -> Result<Vec<i64>> {
+    let mut statement = connection.prepare("SELECT DISTINCT partition FROM _intent WHERE kind = 'clear'")?;
+    let partitions = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    Ok(partitions)
+}
+
 /// An intent was carried out, for good.
 pub(crate) fn done(connection: &Connection, number: i64) -> Result<()> {
     connection.prepare_cached("DELETE FROM _intent WHERE number = ?1")?.execute([number])?;

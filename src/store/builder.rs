@@ -265,7 +265,7 @@ impl Builder {
             Spread::new(&path, settings, opened.device, layout, self.partitions_open)
         });
         tracing::debug!(entities = opened.catalog.tables().len(), read_only = self.read_only, "store opened");
-        Ok(Store {
+        let store = Store {
             inner: Arc::new(Inner::new(Parts {
                 path,
                 catalog: opened.catalog,
@@ -278,7 +278,9 @@ impl Builder {
                 clock: self.clock,
                 folder,
             })),
-        })
+        };
+        store.inner.finish_moves()?;
+        Ok(store)
     }
 
     /// A catalog decides what follows in partitions, and so is always synced.

@@ -236,6 +236,21 @@ impl Inner {
         Ok(TenantStats { rows, bytes, reads, writes })
     }
 
+    /// Clears what moves have left behind that ended with the process.
+    pub(super) fn finish_moves(&self) -> Result<()> {
+        let Some(spread) = self.spread.as_ref().filter(|_| !self.is_read_only()) else { return Ok(()) };
+        for key in self.read(partitions::to_clear)? {
+            // A partition that can't be opened is its own tenants' affair.
+            let cleared = spread
+                .part(&self.main, &self.catalog, key)
+                .and_then(|part| spread.follow(&self.main, &self.catalog, &part, Holding::Nothing));
+            if let Err(error) = cleared {
+                tracing::warn!(%error, "what a move has left behind stays for now");
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn check_files(&self) -> Result<Report> {
         self.flush();
         let main = self.snapshot(TenantKey::REFERENCE)?;

@@ -12,6 +12,8 @@ mod open;
 mod part;
 mod readers;
 mod spread;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::path::Path;

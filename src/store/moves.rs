@@ -262,13 +262,16 @@ impl<'s> Partitions<'s> {
         let connection = unit.connection()?;
         spread.forget_done(connection)?;
         let stored = partitions::find(connection, key)?;
-        let unfinished = !partitions::intents(connection, key)?.is_empty();
-        if stored.homes == 0 && !unfinished && spread.close_unused(key) {
+        let intents = partitions::intents(connection, key)?;
+        let needed = intents.iter().any(|intent| !spread.may_clear(intent.tenant));
+        if stored.homes == 0 && !needed && spread.close_unused(key) {
             let path = spread.path_of(&stored.name);
             // A partition that nobody lives in may lack its file.
             for suffix in ["", "-wal", "-shm"] {
                 remove(&super::open::with_suffix(&path, suffix))?;
             }
+            // What was to follow in it has nowhere to go.
+            intents.iter().try_for_each(|intent| partitions::done(connection, intent.number))?;
             partitions::forget(connection, key)?;
         }
         unit.commit()
@@ -276,6 +279,8 @@ impl<'s> Partitions<'s> {
 }
 
 fn remove(path: &Path) -> Result<()> {
+    #[cfg(test)]
+    crate::crash::moment();
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::io(path.display().to_string(), error))

@@ -125,6 +125,8 @@ pub(super) fn create(path: &Path, clock: &Clock, new: &NewFile, device: Uuid) ->
     let mut connection = connection::creator(&file)?;
     schema::create(&mut connection, new, device, clock().as_microsecond())?;
     connection.close().map_err(|(_, error)| error)?;
+    #[cfg(test)]
+    crate::crash::moment();
     file.persist_noclobber(path).map_err(|error| match error.error.kind() {
         ErrorKind::AlreadyExists => {
             Error::Busy { reason: "another program made the file in this moment; open it again" }

@@ -362,7 +362,7 @@ impl Spread {
     }
 
     /// Whether nobody needs what is left of a tenant where it does not live.
-    fn may_clear(&self, home: TenantKey) -> bool {
+    pub(super) fn may_clear(&self, home: TenantKey) -> bool {
         match lock(&self.moving).get(&home) {
             None => true,
             Some(Some(seat)) => Arc::strong_count(seat) == 1,

@@ -459,6 +459,8 @@ fn in_transaction<R>(writer: &mut Writer, work: impl FnOnce(&Connection) -> Resu
     let connection = writer.connection();
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let result = work(connection)?;
+    #[cfg(test)]
+    crate::crash::moment();
     connection.prepare_cached("COMMIT")?.execute([])?;
     Ok(result)
 }

@@ -1,0 +1,283 @@
+//! The process ends at every moment between two commits of a change in turn: of moving a user or an
+//! organization, of spreading a store otherwise, of changing who exists, of deleting a reference
+//! record. Whatever the moment, the store opens, is clean, and every tenant is whole in one file.
+//!
+//! The process that ends is this test binary again, running the one test `child`.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rusqlite::Connection;
+
+use crate::{
+    AuditEntry, Builder, Durability, Entity, Error, Id, OrganizationId, Partitioning, Record, Result, Role,
+    Store, TenantSession, UserId,
+};
+
+#[derive(Debug, Clone, PartialEq, Entity)]
+#[entity(tenancy = reference, unique(code))]
+struct Currency {
+    code: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Entity)]
+struct Task {
+    title: String,
+    price: Option<Id<Currency>>,
+    parent: Option<Id<Task>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Entity)]
+#[entity(tenancy = organization, author)]
+struct Ticket {
+    title: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Entity)]
+#[entity(tenancy = member)]
+struct Note {
+    text: String,
+}
+
+const CHANGE: &str = "TENANTRY_TEST_CHANGE";
+const MOMENT: &str = "TENANTRY_TEST_MOMENT";
+const FOLDER: &str = "TENANTRY_TEST_FOLDER";
+/// More moments than any change has.
+const MOMENTS_MAX: usize = 400;
+
+fn builder(durability: Durability) -> Builder {
+    Store::builder()
+        .entity::<Currency>()
+        .entity::<Task>()
+        .entity::<Ticket>()
+        .entity::<Note>()
+        .durability(durability)
+}
+
+fn user_id(id: &str) -> UserId {
+    UserId::new(id).unwrap()
+}
+
+fn acme() -> OrganizationId {
+    OrganizationId::new("acme").unwrap()
+}
+
+fn session(store: &Store, id: &str) -> TenantSession {
+    store.session(&user_id(id)).unwrap()
+}
+
+/// Two users, an organization of both, and reference records, in three partitions.
+fn furnish(folder: &Path) {
+    let store = builder(Durability::Full).partitions(3).open(folder).unwrap();
+    let kept = store.reference().insert(&Currency { code: "EUR".into() }).unwrap();
+    store.reference().insert(&Currency { code: "USD".into() }).unwrap();
+    for id in ["ada", "grace"] {
+        store.users().create(&user_id(id)).unwrap();
+        let mut parent = None;
+        for number in 0..5 {
+            let title = format!("{id} {number}");
+            parent = Some(session(&store, id).insert(&Task { title, price: Some(kept), parent }).unwrap());
+        }
+    }
+    store.organizations().create(&acme()).unwrap();
+    for id in ["ada", "grace"] {
+        store.organizations().add_member(&acme(), &user_id(id), Role::Member).unwrap();
+        let session = session(&store, id).in_organization(&acme()).unwrap();
+        session.insert(&Ticket { title: id.into() }).unwrap();
+        session.insert(&Note { text: id.into() }).unwrap();
+    }
+    store.close().unwrap();
+}
+
+/// Everything that tenants can tell of themselves.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    tasks: Vec<Vec<Record<Task>>>,
+    tickets: Vec<Record<Ticket>>,
+    notes: Vec<Vec<Record<Note>>>,
+    logs: Vec<Vec<AuditEntry>>,
+}
+
+fn look(store: &Store) -> Seen {
+    let mut seen = Seen { tasks: vec![], tickets: vec![], notes: vec![], logs: vec![] };
+    for id in ["ada", "grace"] {
+        let session = session(store, id);
+        seen.tasks.push(session.list().unwrap());
+        seen.logs.push(session.audit().list().unwrap());
+        let inside = session.in_organization(&acme()).unwrap();
+        seen.tickets = inside.list().unwrap();
+        seen.notes.push(inside.list().unwrap());
+        seen.logs.push(inside.audit().list().unwrap());
+        seen.logs.push(inside.private_audit().list().unwrap());
+    }
+    seen
+}
+
+fn another_partition(store: &Store, not: &str) -> String {
+    store
+        .partitions()
+        .list()
+        .unwrap()
+        .into_iter()
+        .map(|partition| partition.name)
+        .find(|name| name != not)
+        .unwrap()
+}
+
+fn change(store: &Store, what: &str) -> Result<()> {
+    let partitions = store.partitions();
+    match what {
+        "move a user" => {
+            let to = another_partition(store, &partitions.of_user(&user_id("ada"))?.unwrap().name);
+            partitions.move_user(&user_id("ada"), &to, |_| {})
+        }
+        "move an organization" => {
+            let to = another_partition(store, &partitions.of_organization(&acme())?.unwrap().name);
+            partitions.move_organization(&acme(), &to, |_| {})
+        }
+        "spread otherwise" => partitions.repartition(Partitioning::PerTenant, |_| {}),
+        "change who exists" => {
+            store.users().get_or_create(&user_id("linus"))?;
+            match store.organizations().add_member(&acme(), &user_id("linus"), Role::Admin) {
+                Ok(()) | Err(Error::Exists { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            store.users().rename(&user_id("linus"), "Linus")?;
+            store.organizations().remove_member(&acme(), &user_id("linus"))
+        }
+        "delete a reference record" => {
+            match store.reference().query::<Currency>().filter(Currency::CODE.eq("USD")).first()? {
+                Some(record) => store.reference().delete(record.id),
+                None => Ok(()),
+            }
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// What the other process does; nothing when the tests are run as usual.
+#[test]
+fn child() {
+    let (Ok(what), Ok(folder)) = (std::env::var(CHANGE), std::env::var(FOLDER)) else { return };
+    let (what, durability) = what.split_once('|').unwrap();
+    let durability = if durability == "full" { Durability::Full } else { Durability::Normal };
+    let store = builder(durability).open(folder).unwrap();
+    crate::crash::arm(std::env::var(MOMENT).unwrap().parse().unwrap());
+    change(&store, what).unwrap();
+    // Closing is another matter.
+    crate::crash::arm(0);
+}
+
+/// Whether the process came to its end.
+fn run(what: &str, durability: &str, moment: usize, folder: &Path) -> bool {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::tests::crashes::child", "--nocapture", "--test-threads", "1"])
+        .env(CHANGE, format!("{what}|{durability}"))
+        .env(MOMENT, moment.to_string())
+        .env(FOLDER, folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap()
+        .success()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+/// Each tenant's rows and entries are in one of the files, and so is its log's head.
+fn assert_whole_in_one_place(folder: &Path) {
+    let mut homes = std::collections::BTreeMap::<i64, usize>::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.extension().is_some_and(|extension| extension == "db") {
+            continue;
+        }
+        let connection = Connection::open(&path).unwrap();
+        let sql = "SELECT tenant FROM _log_head UNION SELECT key >> 40 FROM _audit UNION SELECT tenant FROM _row_head WHERE tenant > 0 \
+                   UNION SELECT _tenant FROM _rows_Task UNION SELECT _tenant FROM _rows_Ticket UNION SELECT _tenant FROM _rows_Note";
+        let mut statement = connection.prepare(sql).unwrap();
+        for tenant in statement.query_map([], |row| row.get(0)).unwrap() {
+            *homes.entry(tenant.unwrap()).or_default() += 1;
+        }
+    }
+    assert!(homes.len() >= 6 && homes.values().all(|files| *files == 1), "{homes:?}");
+}
+
+fn at_every_moment(what: &str, durability: &str) {
+    at_moments(what, durability, 1);
+}
+
+fn at_moments(what: &str, durability: &str, step: usize) {
+    let root = tempfile::tempdir().unwrap();
+    let template = root.path().join("template");
+    furnish(&template);
+    let wanted = look(&builder(Durability::Full).open(&template).unwrap());
+    for moment in (1..MOMENTS_MAX).step_by(step) {
+        let folder = root.path().join(moment.to_string());
+        copy(&template, &folder);
+        let came_to_its_end = run(what, durability, moment, &folder);
+        {
+            let store =
+                builder(Durability::Full).open(&folder).unwrap_or_else(|e| panic!("{what} {moment}: {e}"));
+            let report = store.check().unwrap();
+            assert!(report.is_clean(), "{what}, moment {moment}: {report}");
+            let mut seen = look(&store);
+            if what == "change who exists" {
+                // What the organization's log says of others is not what this is about.
+                for (log, wanted) in seen.logs.iter_mut().zip(&wanted.logs) {
+                    log.truncate(wanted.len());
+                }
+            }
+            assert_eq!(seen, wanted, "{what}, moment {moment}");
+            // What was not finished is finished when it is asked for again.
+            if !came_to_its_end {
+                change(&store, what)
+                    .unwrap_or_else(|error| panic!("{what}, again after moment {moment}: {error}"));
+                assert_eq!(store.check().unwrap().to_string().split(": ").nth(1), Some("clean"));
+            }
+            store.close().unwrap();
+        }
+        assert_whole_in_one_place(&folder);
+        fs::remove_dir_all(&folder).unwrap();
+        if came_to_its_end {
+            assert!(moment > 4, "{what} has no moments");
+            return;
+        }
+    }
+    panic!("{what} does not end");
+}
+
+#[test]
+fn a_user_that_moves() {
+    at_every_moment("move a user", "full");
+    at_every_moment("move a user", "normal");
+}
+
+#[test]
+fn an_organization_that_moves() {
+    at_every_moment("move an organization", "full");
+}
+
+#[test]
+fn a_store_that_is_spread_otherwise() {
+    // Its moves are those of the others.
+    at_moments("spread otherwise", "full", 5);
+}
+
+#[test]
+fn a_change_of_who_exists() {
+    at_every_moment("change who exists", "full");
+    at_every_moment("change who exists", "normal");
+}
+
+#[test]
+fn a_reference_record_that_goes() {
+    at_every_moment("delete a reference record", "full");
+}
