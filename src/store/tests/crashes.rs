@@ -87,6 +87,12 @@ fn furnish(folder: &Path) {
         session.insert(&Ticket { title: id.into() }).unwrap();
         session.insert(&Note { text: id.into() }).unwrap();
     }
+    // The hashes are salted, so one partition could be everybody's.
+    let mut neighbours = 0;
+    while store.partitions().list().unwrap().len() < 2 {
+        store.users().create(&user_id(&format!("neighbour {neighbours}"))).unwrap();
+        neighbours += 1;
+    }
     store.close().unwrap();
 }
 
@@ -210,6 +216,20 @@ fn assert_whole_in_one_place(folder: &Path) {
     assert!(homes.len() >= 6 && homes.values().all(|files| *files == 1), "{homes:?}");
 }
 
+/// Nothing is on record twice: a user is made once, and who is added has not been a member.
+fn assert_once_each(store: &Store) {
+    let linus = session(store, "linus").audit().list().unwrap();
+    assert_eq!(linus.iter().filter(|entry| entry.action == "user.create").count(), 1, "{linus:#?}");
+    let about = |entry: &&AuditEntry| {
+        let user = crate::Value::Text("linus".into());
+        entry.changes.iter().flatten().any(|change| [&change.before, &change.after].contains(&&user))
+    };
+    let acme = session(store, "ada").in_organization(&acme()).unwrap().audit().list().unwrap();
+    let actions: Vec<&str> = acme.iter().filter(about).map(|entry| entry.action.as_str()).collect();
+    let alternate = ["member.add", "member.remove"].into_iter().cycle().take(actions.len());
+    assert!(!actions.is_empty() && actions.iter().copied().eq(alternate), "{actions:?}");
+}
+
 fn at_every_moment(what: &str, durability: &str) {
     at_moments(what, durability, 1);
 }
@@ -241,6 +261,11 @@ fn at_moments(what: &str, durability: &str, step: usize) {
                 change(&store, what)
                     .unwrap_or_else(|error| panic!("{what}, again after moment {moment}: {error}"));
                 assert_eq!(store.check().unwrap().to_string().split(": ").nth(1), Some("clean"));
+            }
+            if what == "change who exists" {
+                // Partitions look at the catalog again, also at what they have carried out.
+                store.reference().insert(&Currency { code: "JPY".into() }).unwrap();
+                assert_once_each(&store);
             }
             store.close().unwrap();
         }
