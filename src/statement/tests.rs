@@ -500,6 +500,46 @@ fn joins_stay_inside_the_tenant_on_both_sides() {
 }
 
 #[test]
+fn what_moves_takes_only_its_own_along() {
+    let mut builder = Store::builder().partitions(2);
+    for definition in definitions() {
+        builder = builder.definition(definition);
+    }
+    let store = builder.temporary().unwrap();
+    let user = store.users().create(&UserId::new("ada").unwrap()).unwrap();
+    let organization = store.organizations().create(&OrganizationId::new("acme").unwrap()).unwrap();
+    store.organizations().add_member(&organization, &user, Role::Member).unwrap();
+    let mut neighbours = 0;
+    while store.partitions().list().unwrap().len() < 2 {
+        store.users().create(&UserId::new(format!("neighbour {neighbours}")).unwrap()).unwrap();
+        neighbours += 1;
+    }
+    let session = store.session(&user).unwrap();
+    let inside = session.in_organization(&organization).unwrap();
+    let row = || Fields::new().with("flag", true).with("text", "one");
+    session.dynamic("own").unwrap().insert(row()).unwrap();
+    inside.dynamic("shared").unwrap().insert(row()).unwrap();
+    inside.dynamic("private").unwrap().insert(row()).unwrap();
+    let key =
+        |session: &crate::session::Core<'_>, tenancy| session.scope.reads(tenancy).unwrap().tenant.get();
+    let own = key(session.core(), Tenancy::User);
+    let members = [key(inside.core(), Tenancy::Organization), key(inside.core(), Tenancy::Member)];
+    let partitions = store.partitions();
+    let all = partitions.list().unwrap();
+    let other =
+        |name: &str| all.iter().map(|partition| &partition.name).find(|other| *other != name).unwrap();
+    let connection = Connection::open(&all[0].path).unwrap();
+    let to = other(&partitions.of_user(&user).unwrap().unwrap().name);
+    let recorded = recording(|| partitions.move_user(&user, to, |_| {}));
+    assert!(recorded.iter().any(|statement| statement.sql.starts_with("INSERT")));
+    assert!(recorded.iter().any(|statement| statement.sql.starts_with("DELETE")));
+    assert_contained(&connection, &recorded, &[own]);
+    let to = other(&partitions.of_organization(&organization).unwrap().unwrap().name);
+    let recorded = recording(|| partitions.move_organization(&organization, to, |_| {}));
+    assert_contained(&connection, &recorded, &members);
+}
+
+#[test]
 fn the_guard_itself_refuses_what_it_should() {
     for line in [
         "SCAN t",

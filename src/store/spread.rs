@@ -349,6 +349,8 @@ impl Spread {
         if let Some(reference) = reference {
             transfer::write_reference(&mut unit, catalog, reference)?;
         }
+        // Nobody decides anything for the partition without its writer.
+        let decided = part.decided.load(Ordering::Acquire);
         unit.commit()?;
         for intent in clear {
             if !self.may_clear(intent.tenant) {
@@ -356,7 +358,6 @@ impl Spread {
             }
             self.clear(main, catalog, part, intent.tenant, intent.number)?;
         }
-        let decided = part.decided.load(Ordering::Acquire);
         part.applied.fetch_max(decided.max(last), Ordering::AcqRel);
         Ok(())
     }
@@ -483,17 +484,21 @@ impl Spread {
         lock(&self.open).values().map(Arc::clone).collect()
     }
 
-    /// Closes all files; the first error.
+    /// Closes all files; the first error. Where a transaction is open, that file and those after it stay
+    /// open, and the store does.
     pub(super) fn close(&self) -> Result<()> {
         let mut outcome = Ok(());
-        for part in self.open_parts() {
+        loop {
+            let Some((key, part)) = lock(&self.open).front().map(|(key, part)| (*key, Arc::clone(part)))
+            else {
+                return outcome;
+            };
             match part.close() {
                 Err(Error::Busy { reason }) => return Err(Error::Busy { reason }),
                 other => outcome = outcome.and(other),
             }
+            lock(&self.open).remove(&key);
         }
-        lock(&self.open).clear();
-        outcome
     }
 
     /// Closes one file, if nobody uses it, and lets it be removed: for one that nobody lives in.
