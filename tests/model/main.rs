@@ -7,7 +7,8 @@
 //! every step the answers are compared: values, order, counts, errors, ids, audit entries.
 //!
 //! A case runs its steps in several [`Setting`]s: interleaved on one thread, and with each world of
-//! tenants on a thread of its own, five of them or sixteen; with a cache or without one.
+//! tenants on a thread of its own, five of them or sixteen; with a cache or without one; in one file, or in
+//! several, among which tenants move all the time.
 //! `TENANTRY_MODEL_CASES` sets the number of cases; 256 without it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub, missing_docs)]
@@ -19,17 +20,28 @@ mod world;
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::collection::vec;
 use proptest::test_runner::{Config, TestRunner};
-use tenantry::{Store, UserId};
+use tenantry::{Partitioning, Store, UserId};
 
 use steps::{Step, step};
 use world::{Rumours, USERS, World};
 
+/// The files that a store is spread over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Files {
+    One,
+    Few,
+    /// One for each tenant, of which few are open; they move into each other's.
+    Each,
+}
+
 /// How a store is opened and reached.
 #[derive(Debug, Clone, Copy)]
 struct Setting {
+    files: Files,
     /// Worlds of tenants.
     worlds: usize,
     /// Each world on a thread of its own, or one step after the other.
@@ -61,28 +73,72 @@ fn worlds(store: &Store, count: usize) -> Vec<World> {
 
 /// Runs steps, each in its world; how many callers the largest commit had.
 fn run(steps: &[(usize, Step)], setting: Setting) -> u64 {
-    let store = spec::builder().cache(setting.cache).temporary().unwrap();
+    let builder = spec::builder().cache(setting.cache);
+    let builder = match setting.files {
+        Files::One => builder,
+        Files::Few => builder.partitions(3),
+        Files::Each => builder.partition_per_tenant().partitions_open(6),
+    };
+    let store = builder.temporary().unwrap();
     let mut worlds = worlds(&store, setting.worlds);
     let rumours = Rumours::default();
     if setting.threaded {
+        let working = AtomicUsize::new(worlds.len());
         std::thread::scope(|scope| {
             for (number, world) in worlds.iter_mut().enumerate() {
-                let (store, rumours) = (&store, &rumours);
+                let (store, rumours, working) = (&store, &rumours, &working);
                 scope.spawn(move || {
+                    let _working = Working(working);
                     let own = steps.iter().filter(|(world, _)| *world == number);
                     own.for_each(|(_, step)| world.step(store, step, rumours))
                 });
             }
+            if setting.files != Files::One {
+                (0..)
+                    .take_while(|_| working.load(Ordering::Relaxed) > 0)
+                    .for_each(|number| move_one(&store, number));
+            }
         });
     } else {
-        for (world, step) in steps {
+        for (number, (world, step)) in steps.iter().enumerate() {
             worlds[*world].step(&store, step, &rumours);
+            if setting.files != Files::One && number % 4 == 0 {
+                move_one(&store, number);
+            }
         }
     }
     worlds.iter().for_each(World::compare);
     let report = store.check().unwrap();
     assert!(report.is_clean(), "{report}");
     store.stats().unwrap().commits.batches.max
+}
+
+/// A thread that is at work, and is not when it panics.
+struct Working<'a>(&'a AtomicUsize);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One of the users and organizations moves to one of the partitions; now and then the whole store is
+/// spread otherwise.
+fn move_one(store: &Store, number: usize) {
+    let partitions = store.partitions();
+    if number % 40 == 39 {
+        let partitioning = if number % 80 == 39 { Partitioning::Fixed(2) } else { Partitioning::PerTenant };
+        return partitions.repartition(partitioning, |_| {}).unwrap();
+    }
+    let users = store.users().list(None, 1_000).unwrap();
+    let organizations = store.organizations().list(None, 1_000).unwrap();
+    let names = partitions.list().unwrap();
+    let to = &names[number * 7 % names.len()].name;
+    let home = number * 5 % (users.len() + organizations.len());
+    match users.get(home) {
+        Some(user) => partitions.move_user(user, to, |_| {}).unwrap(),
+        None => partitions.move_organization(&organizations[home - users.len()], to, |_| {}).unwrap(),
+    }
 }
 
 fn cases() -> u32 {
@@ -104,8 +160,8 @@ fn check(cases: u32, worlds: usize, steps: Range<usize>, case: impl Fn(&[(usize,
 fn each_tenant_sees_what_it_would_see_alone() {
     check(cases(), 5, 1..80, |steps| {
         let (one, other) = if steps.len() % 2 == 0 { (0, CACHE) } else { (CACHE, 0) };
-        run(steps, Setting { worlds: 5, threaded: false, cache: one });
-        run(steps, Setting { worlds: 5, threaded: true, cache: other });
+        run(steps, Setting { files: Files::One, worlds: 5, threaded: false, cache: one });
+        run(steps, Setting { files: Files::One, worlds: 5, threaded: true, cache: other });
     });
 }
 
@@ -115,8 +171,24 @@ fn sixteen_threads_see_what_each_would_see_alone() {
     let largest = Cell::new(0);
     check(cases().div_ceil(16), 16, 160..240, |steps| {
         let cache = if steps.len() % 2 == 0 { CACHE } else { 0 };
-        let batch = run(steps, Setting { worlds: 16, threaded: true, cache });
+        let batch = run(steps, Setting { files: Files::One, worlds: 16, threaded: true, cache });
         largest.set(batch.max(largest.get()));
     });
     assert!(largest.get() > 2, "no commit was shared by more than {}", largest.get());
+}
+
+/// The same in stores of several files, while tenants move from one to another.
+#[test]
+fn tenants_that_move_see_what_each_would_see_alone() {
+    check(cases().div_ceil(16), 5, 1..80, |steps| {
+        let cache = if steps.len() % 2 == 0 { CACHE } else { 0 };
+        let (one, other) =
+            if steps.len() % 4 < 2 { (Files::Few, Files::Each) } else { (Files::Each, Files::Few) };
+        run(steps, Setting { files: one, worlds: 5, threaded: false, cache });
+        run(steps, Setting { files: other, worlds: 5, threaded: true, cache });
+    });
+    check(cases().div_ceil(64), 16, 160..240, |steps| {
+        let cache = if steps.len() % 2 == 0 { CACHE } else { 0 };
+        run(steps, Setting { files: Files::Few, worlds: 16, threaded: true, cache });
+    });
 }
