@@ -175,6 +175,20 @@ fn a_folder_or_a_file_in_the_wrong_place_is_refused() {
     assert!(error.contains("does not exist"), "{error}");
 }
 
+#[test]
+fn a_store_that_lost_its_catalog_is_not_taken_for_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app");
+    session(&builder().partitions(2).open(&path).unwrap(), "ada").insert(&task("dig")).unwrap();
+    fs::remove_file(path.join("catalog.db")).unwrap();
+    for open in [|path: &Path| builder().partitions(2).open(path), |path: &Path| builder().open(path)] {
+        assert!(open(&path).is_err());
+    }
+    let error = builder().partitions(2).open(&path).unwrap_err().to_string();
+    assert!(error.contains("catalog.db is missing") && error.contains("backup"), "{error}");
+    assert!(!path.join("catalog.db").exists());
+}
+
 fn partition_files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .unwrap()

@@ -83,7 +83,7 @@ impl Layout {
     fn name(&self, parts: &[&[u8]]) -> String {
         let hash = self.hash(parts);
         let digits: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("tenants-{digits}.db")
+        format!("{PREFIX}{digits}{SUFFIX}")
     }
 
     fn hash(&self, parts: &[&[u8]]) -> [u8; 32] {
@@ -94,6 +94,14 @@ impl Layout {
         }
         hash.finalize().into()
     }
+}
+
+const PREFIX: &str = "tenants-";
+const SUFFIX: &str = ".db";
+
+/// Whether a file in a store's folder is called as partitions are.
+pub(crate) fn is_name(name: &str) -> bool {
+    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
 
 /// Writes the layout of a new catalog.

@@ -160,7 +160,8 @@ impl Builder {
 
     /// Spreads users and organizations over so many SQLite files in a folder, at least 1 and at most
     /// 1,000, each with its own writer: for stores that would grow too large for one file, and so that a
-    /// damaged file takes only its own tenants down. One file writes more in a second; choose this
+    /// damaged file takes only its own tenants down (but for the folder's `catalog.db`, which says who
+    /// lives where). One file writes more in a second; choose this
     /// for size, not for speed. The path is that of the folder. A store that exists keeps the number that
     /// it was made with; see [`Partitions::repartition`](crate::Partitions::repartition).
     pub fn partitions(mut self, files: u32) -> Self {
@@ -259,16 +260,25 @@ impl Builder {
         let committer = connection
             .map(|connection| Part::committer_of(&file, connection, opened.device, &main_settings))
             .transpose()?;
-        let main = Part::new(&file, claim, committer, &main_settings);
+        let main = Arc::new(Part::new(&file, claim, committer, &main_settings));
+        let catalog = Arc::new(opened.catalog);
         let spread = layout.map(|layout| {
             let settings = settings(self.durability, self.readers.min(PARTITION_READERS));
-            Spread::new(&path, settings, opened.device, layout, self.partitions_open)
+            Spread::new(
+                &path,
+                Arc::clone(&main),
+                Arc::clone(&catalog),
+                settings,
+                opened.device,
+                layout,
+                self.partitions_open,
+            )
         });
-        tracing::debug!(entities = opened.catalog.tables().len(), read_only = self.read_only, "store opened");
+        tracing::debug!(entities = catalog.tables().len(), read_only = self.read_only, "store opened");
         let store = Store {
             inner: Arc::new(Inner::new(Parts {
                 path,
-                catalog: opened.catalog,
+                catalog,
                 types,
                 main,
                 spread,
@@ -356,6 +366,9 @@ impl Builder {
         }
         let mut claim = lock::Claim::writing(path, self.open_timeout)?;
         if !path.exists() {
+            if role == Role::Catalog {
+                check_vacant(path)?;
+            }
             let partitioning = self.partitioning.unwrap_or(Partitioning::Single);
             open::create_store(path, partitioning, &self.clock, &self.randomness)?;
         }
@@ -380,4 +393,20 @@ impl Builder {
             _ => Ok(Some(layout)),
         }
     }
+}
+
+/// A folder in which a catalog is missing is no place for a new store.
+fn check_vacant(catalog: &Path) -> Result<()> {
+    let Some(folder) = catalog.parent() else { return Ok(()) };
+    let failed = |error| Error::io(folder.display().to_string(), error);
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        if partitions::is_name(&name.to_string_lossy()) {
+            return Err(Error::corrupt(format!(
+                "{} is missing, and there are partitions of a store in its folder: restore it from a backup",
+                catalog.display()
+            )));
+        }
+    }
+    Ok(())
 }

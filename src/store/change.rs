@@ -190,8 +190,8 @@ impl Inner {
             IntentKind::Change,
             &intent.to_bytes()?,
         )?;
-        let part = spread.known_part(self.main(), self.catalog(), &partition)?;
-        spread.follow(self.main(), self.catalog(), &part, Holding::Catalog)?;
+        let part = spread.known_part(&partition)?;
+        spread.follow(&part, Holding::Catalog)?;
         let mut there = part.committer()?.begin(home, Actor::default())?;
         there.alone();
         apply(&mut there, &intent, number)?;

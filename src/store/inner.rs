@@ -31,10 +31,10 @@ const CHECKS: usize = 20;
 
 pub(crate) struct Inner {
     path: PathBuf,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     types: HashMap<TypeId, Arc<Table>>,
     /// The only file, or the catalog of a folder.
-    main: Part,
+    main: Arc<Part>,
     /// The partitions, if there are any.
     spread: Option<Spread>,
     classes: Arc<Classes>,
@@ -51,9 +51,9 @@ pub(crate) struct Inner {
 /// What opening found and made.
 pub(super) struct Parts {
     pub(super) path: PathBuf,
-    pub(super) catalog: Catalog,
+    pub(super) catalog: Arc<Catalog>,
     pub(super) types: HashMap<TypeId, Arc<Table>>,
-    pub(super) main: Part,
+    pub(super) main: Arc<Part>,
     pub(super) spread: Option<Spread>,
     pub(super) classes: Arc<Classes>,
     pub(super) cache: Option<Arc<Cache>>,
@@ -152,7 +152,7 @@ impl Inner {
         match &self.spread {
             Some(spread) if home != TenantKey::REFERENCE => {
                 self.check_open()?;
-                spread.place(&self.main, &self.catalog, home).map(Some)
+                spread.place(home).map(Some)
             }
             _ => Ok(None),
         }
@@ -241,9 +241,7 @@ impl Inner {
         let Some(spread) = self.spread.as_ref().filter(|_| !self.is_read_only()) else { return Ok(()) };
         for key in self.read(partitions::to_clear)? {
             // A partition that can't be opened is its own tenants' affair.
-            let cleared = spread
-                .part(&self.main, &self.catalog, key)
-                .and_then(|part| spread.follow(&self.main, &self.catalog, &part, Holding::Nothing));
+            let cleared = spread.part(key).and_then(|part| spread.follow(&part, Holding::Nothing));
             if let Err(error) = cleared {
                 tracing::warn!(%error, "what a move has left behind stays for now");
             }
@@ -267,8 +265,8 @@ impl Inner {
     }
 
     fn check_partition(&self, spread: &Spread, stored: &StoredPartition, report: &mut Report) -> Result<()> {
-        let part = spread.known_part(&self.main, &self.catalog, stored)?;
-        spread.follow(&self.main, &self.catalog, &part, Holding::Nothing)?;
+        let part = spread.known_part(stored)?;
+        spread.follow(&part, Holding::Nothing)?;
         let (main, there) = self.snapshots(&part)?;
         let (main, there) = (main.connection()?, there.connection()?);
         crate::check::check_partition(there, main, &self.catalog, stored, report)?;
@@ -505,7 +503,7 @@ impl Inner {
 
 impl Copies for Inner {
     fn release(&self, records: &[(&Table, uuid::Uuid)]) -> Result<()> {
-        self.spread.as_ref().map_or(Ok(()), |spread| spread.release(&self.main, &self.catalog, records))
+        self.spread.as_ref().map_or(Ok(()), |spread| spread.release(records))
     }
 }
 

@@ -320,12 +320,12 @@ impl<'s> Move<'s> {
                 Error::corrupt("the catalog does not say where a tenant lives; restore it from a backup")
             })
         })?;
-        let source = spread.part(main, catalog, from)?;
-        let target = spread.part(main, catalog, to)?;
+        let source = spread.part(from)?;
+        let target = spread.part(to)?;
         // What it has left behind there goes first, if nobody reads it any more.
-        spread.finish_clearing(main, catalog, &target)?;
-        spread.follow(main, catalog, &source, Holding::Nothing)?;
-        spread.follow(main, catalog, &target, Holding::Nothing)?;
+        spread.finish_clearing(&target)?;
+        spread.follow(&source, Holding::Nothing)?;
+        spread.follow(&target, Holding::Nothing)?;
         spread.begin_move(home)?;
         let copied = HashMap::new();
         // From here on dropping it ends the move.
@@ -510,14 +510,14 @@ impl<'s> Move<'s> {
             thread::sleep(POLL);
         }
         self.former = None;
-        self.spread.clear(self.store.main(), self.catalog, &self.source, self.home, clear)
+        self.spread.clear(&self.source, self.home, clear)
     }
 }
 
 impl Drop for Move<'_> {
     fn drop(&mut self) {
         if let Some(intent) = self.intent {
-            let cleared = self.spread.clear(self.store.main(), self.catalog, &self.target, self.home, intent);
+            let cleared = self.spread.clear(&self.target, self.home, intent);
             if let Err(error) = cleared {
                 tracing::warn!(%error, "a copy that was not finished is cleared when its partition is opened next");
             }

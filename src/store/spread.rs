@@ -52,6 +52,9 @@ impl Place {
 
 pub(super) struct Spread {
     folder: PathBuf,
+    /// The catalog's file, and the entities that every file holds.
+    main: Arc<Part>,
+    catalog: Arc<Catalog>,
     pub(super) settings: Settings,
     device: Uuid,
     pub(super) layout: RwLock<Layout>,
@@ -84,6 +87,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Spread {
     pub(super) fn new(
         folder: &Path,
+        main: Arc<Part>,
+        catalog: Arc<Catalog>,
         settings: Settings,
         device: Uuid,
         layout: Layout,
@@ -91,6 +96,8 @@ impl Spread {
     ) -> Self {
         Self {
             folder: folder.to_owned(),
+            main,
+            catalog,
             settings,
             device,
             layout: RwLock::new(layout),
@@ -113,14 +120,14 @@ impl Spread {
     }
 
     /// A user's or an organization's home, in step with the catalog.
-    pub(super) fn place(&self, main: &Part, catalog: &Catalog, home: TenantKey) -> Result<Place> {
-        let seat = self.seat(main, home)?;
-        let part = self.part(main, catalog, seat.partition)?;
-        self.follow(main, catalog, &part, Holding::Nothing)?;
+    pub(super) fn place(&self, home: TenantKey) -> Result<Place> {
+        let seat = self.seat(home)?;
+        let part = self.part(seat.partition)?;
+        self.follow(&part, Holding::Nothing)?;
         Ok(Place { part, seat })
     }
 
-    fn seat(&self, main: &Part, home: TenantKey) -> Result<Arc<Seat>> {
+    fn seat(&self, home: TenantKey) -> Result<Arc<Seat>> {
         loop {
             let moves = {
                 let seats = lock(&self.seats);
@@ -129,7 +136,7 @@ impl Spread {
                 }
                 seats.moves
             };
-            let reader = main.readers.get(TenantKey::REFERENCE)?;
+            let reader = self.main.readers.get(TenantKey::REFERENCE)?;
             let partition = partitions::home(reader.connection()?, home)?.ok_or_else(|| {
                 Error::corrupt("the catalog does not say where a tenant lives; restore it from a backup")
             })?;
@@ -159,30 +166,25 @@ impl Spread {
     }
 
     /// An open partition; opened if it is not.
-    pub(super) fn part(&self, main: &Part, catalog: &Catalog, key: i64) -> Result<Arc<Part>> {
+    pub(super) fn part(&self, key: i64) -> Result<Arc<Part>> {
         if let Some(part) = lock(&self.open).to_back(&key) {
             return Ok(Arc::clone(part));
         }
         let stored = {
-            let reader = main.readers.get(TenantKey::REFERENCE)?;
+            let reader = self.main.readers.get(TenantKey::REFERENCE)?;
             partitions::find(reader.connection()?, key)?
         };
-        self.known_part(main, catalog, &stored)
+        self.known_part(&stored)
     }
 
     /// The same of a partition that the catalog may be about to name.
-    pub(super) fn known_part(
-        &self,
-        main: &Part,
-        catalog: &Catalog,
-        stored: &StoredPartition,
-    ) -> Result<Arc<Part>> {
+    pub(super) fn known_part(&self, stored: &StoredPartition) -> Result<Arc<Part>> {
         let key = stored.key;
         let _opening = lock(self.stripe(key));
         if let Some(part) = lock(&self.open).to_back(&key) {
             return Ok(Arc::clone(part));
         }
-        let part = Arc::new(self.open(main, catalog, stored)?);
+        let part = Arc::new(self.open(stored)?);
         lock(&self.open).insert(key, Arc::clone(&part));
         self.shrink(key);
         Ok(part)
@@ -253,9 +255,9 @@ impl Spread {
         open.len()
     }
 
-    fn open(&self, main: &Part, catalog: &Catalog, stored: &StoredPartition) -> Result<Part> {
+    fn open(&self, stored: &StoredPartition) -> Result<Part> {
         let intents = {
-            let reader = main.readers.get(TenantKey::REFERENCE)?;
+            let reader = self.main.readers.get(TenantKey::REFERENCE)?;
             partitions::intents(reader.connection()?, stored.key)?
         };
         let path = self.path_of(&stored.name);
@@ -272,7 +274,7 @@ impl Spread {
                     path.display()
                 )));
             }
-            if main.is_read_only() {
+            if self.main.is_read_only() {
                 return Err(Error::Busy {
                     reason: "the store is being changed by another process; try again",
                 });
@@ -281,13 +283,13 @@ impl Spread {
         }
         let mut claim = Claim::reading(&path);
         claim.inspect(open::inspect)?;
-        let mut part = if main.is_read_only() {
+        let mut part = if self.main.is_read_only() {
             let reader = connection::reader(&path)?;
-            open::load_partition_read_only(&reader, &path, catalog, self.device).map_err(named)?;
+            open::load_partition_read_only(&reader, &path, &self.catalog, self.device).map_err(named)?;
             Part::new(&path, claim, None, &self.settings)
         } else {
             let mut connection = connection::writer(&path, self.settings.durability).map_err(named)?;
-            open::load_partition(&mut connection, &path, catalog, self.device).map_err(named)?;
+            open::load_partition(&mut connection, &path, &self.catalog, self.device).map_err(named)?;
             let applied = partitions::applied(&connection)?;
             let committer = Part::committer_of(&path, connection, self.device, &self.settings)?;
             let part = Part::new(&path, claim, Some(committer), &self.settings);
@@ -302,9 +304,9 @@ impl Spread {
 
     /// Carries out what was decided in the catalog and has not happened in the partition, and brings
     /// its copies of the reference records up to date. Two loads when there is nothing to do.
-    pub(super) fn follow(&self, main: &Part, catalog: &Catalog, part: &Part, holding: Holding) -> Result<()> {
-        let version = main.reference_version();
-        if main.is_read_only() || part.is_caught_up() && part.reference_version() == version {
+    pub(super) fn follow(&self, part: &Part, holding: Holding) -> Result<()> {
+        let version = self.main.reference_version();
+        if self.main.is_read_only() || part.is_caught_up() && part.reference_version() == version {
             return Ok(());
         }
         let released = part.reference_version() == transfer::NO_VERSION;
@@ -316,7 +318,7 @@ impl Spread {
         // Whoever took copies out holds the catalog's writer until it is known whether they come back.
         let _settled = match holding {
             Holding::Nothing if released => {
-                Some(main.committer()?.begin(TenantKey::REFERENCE, Actor::default())?)
+                Some(self.main.committer()?.begin(TenantKey::REFERENCE, Actor::default())?)
             }
             Holding::Nothing | Holding::Catalog => None,
         };
@@ -324,10 +326,11 @@ impl Spread {
         let Some(key) = part.key else { return Ok(()) };
         // After the wait for the writer, which whoever changes an identity holds until it is carried out.
         let (intents, reference) = {
-            let snapshot = super::Snapshot::begin(main.readers.get(TenantKey::REFERENCE)?)?;
+            let snapshot = super::Snapshot::begin(self.main.readers.get(TenantKey::REFERENCE)?)?;
             let connection = snapshot.connection()?;
             let stale = part.reference_version() != partitions::reference_version(connection)?;
-            let reference = if stale { Some(transfer::read_reference(connection, catalog)?) } else { None };
+            let reference =
+                if stale { Some(transfer::read_reference(connection, &self.catalog)?) } else { None };
             (partitions::intents(connection, key)?, reference)
         };
         let mut unit = unit;
@@ -347,7 +350,7 @@ impl Spread {
             }
         }
         if let Some(reference) = reference {
-            transfer::write_reference(&mut unit, catalog, reference)?;
+            transfer::write_reference(&mut unit, &self.catalog, reference)?;
         }
         // Nobody decides anything for the partition without its writer.
         let decided = part.decided.load(Ordering::Acquire);
@@ -356,7 +359,7 @@ impl Spread {
             if !self.may_clear(intent.tenant) {
                 continue;
             }
-            self.clear(main, catalog, part, intent.tenant, intent.number)?;
+            self.clear(part, intent.tenant, intent.number)?;
         }
         part.applied.fetch_max(decided.max(last), Ordering::AcqRel);
         Ok(())
@@ -372,16 +375,16 @@ impl Spread {
     }
 
     /// Clears what is left in a partition of tenants that have moved away from it.
-    pub(super) fn finish_clearing(&self, main: &Part, catalog: &Catalog, part: &Part) -> Result<()> {
+    pub(super) fn finish_clearing(&self, part: &Part) -> Result<()> {
         let Some(key) = part.key else { return Ok(()) };
         let intents = {
-            let reader = main.readers.get(TenantKey::REFERENCE)?;
+            let reader = self.main.readers.get(TenantKey::REFERENCE)?;
             partitions::intents(reader.connection()?, key)?
         };
         let clear = |intent: &partitions::StoredIntent| intent.kind == IntentKind::Clear;
         for intent in intents.into_iter().filter(clear) {
             if !self.are_done(&[intent.number]) && self.may_clear(intent.tenant) {
-                self.clear(main, catalog, part, intent.tenant, intent.number)?;
+                self.clear(part, intent.tenant, intent.number)?;
             }
         }
         Ok(())
@@ -415,22 +418,15 @@ impl Spread {
     }
 
     /// Takes everything of a tenant that does not live there out of a partition, and the intent with it.
-    pub(super) fn clear(
-        &self,
-        main: &Part,
-        catalog: &Catalog,
-        part: &Part,
-        home: TenantKey,
-        intent: i64,
-    ) -> Result<()> {
+    pub(super) fn clear(&self, part: &Part, home: TenantKey, intent: i64) -> Result<()> {
         {
-            let reader = main.readers.get(TenantKey::REFERENCE)?;
+            let reader = self.main.readers.get(TenantKey::REFERENCE)?;
             if partitions::home(reader.connection()?, home)? == part.key {
                 lock(&self.done).push(intent);
                 return Ok(());
             }
         }
-        transfer::clear(part.committer()?, catalog, home)?;
+        transfer::clear(part.committer()?, &self.catalog, home)?;
         lock(&self.done).push(intent);
         Ok(())
     }
@@ -456,17 +452,17 @@ impl Spread {
     /// Takes the copies of reference records out of all partitions; an error if a record in one of them
     /// refers to one. Until the catalog has committed or given up, those partitions hold copies of no
     /// version, so whoever uses one next brings them back as they then are.
-    pub(super) fn release(&self, main: &Part, catalog: &Catalog, records: &[(&Table, Uuid)]) -> Result<()> {
+    pub(super) fn release(&self, records: &[(&Table, Uuid)]) -> Result<()> {
         let all = {
-            let reader = main.readers.get(TenantKey::REFERENCE)?;
+            let reader = self.main.readers.get(TenantKey::REFERENCE)?;
             partitions::all(reader.connection()?)?
         };
         // Where nobody lives, nobody's record refers to anything.
         for stored in all.into_iter().filter(|stored| stored.homes > 0) {
-            let part = self.part(main, catalog, stored.key)?;
+            let part = self.part(stored.key)?;
             let mut unit = part.committer()?.begin(TenantKey::REFERENCE, Actor::default())?;
             unit.alone();
-            transfer::release(&mut unit, catalog, records).map_err(|error| part.name_in(error))?;
+            transfer::release(&mut unit, &self.catalog, records).map_err(|error| part.name_in(error))?;
             unit.commit()?;
         }
         Ok(())

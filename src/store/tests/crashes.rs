@@ -202,7 +202,7 @@ fn assert_whole_in_one_place(folder: &Path) {
     let mut homes = std::collections::BTreeMap::<i64, usize>::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if !path.extension().is_some_and(|extension| extension == "db") {
+        if path.extension().is_none_or(|extension| extension != "db") {
             continue;
         }
         let connection = Connection::open(&path).unwrap();
