@@ -107,7 +107,7 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
     }
 
     /// Sorts. Records that are equal in all columns come in the order in which they were
-    /// inserted, or its reverse if the first column is descending.
+    /// inserted, or its reverse if the last column is descending.
     pub fn order_by(mut self, order: Order<M>) -> Self {
         self.spec.order = order.columns;
         self

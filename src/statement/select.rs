@@ -258,8 +258,8 @@ impl<'t> Select<'t> {
         }
     }
 
-    /// The tie's column and direction. A row's number runs with the first column, as it does in
-    /// an index that is walked forwards or backwards.
+    /// The tie's column and direction. A row's number runs with the last column, as it does in an
+    /// index that is walked forwards or backwards, also when a filter fixes the columns before.
     fn tie_column(&self) -> (&'static str, Direction) {
         match self.tie() {
             Tie::Id => {
@@ -268,7 +268,7 @@ impl<'t> Select<'t> {
                 ("t._id", direction)
             }
             Tie::Number => {
-                ("t._rid", self.spec.order.first().map_or(Direction::Asc, |(_, direction)| *direction))
+                ("t._rid", self.spec.order.last().map_or(Direction::Asc, |(_, direction)| *direction))
             }
         }
     }

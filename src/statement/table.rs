@@ -52,8 +52,8 @@ pub(super) struct ReferenceTarget {
     pub(super) id_index: String,
 }
 
-/// An index as it lies in the file: the tenant first, the first declared column ascending (a
-/// descending one is the same index read backwards, and ties then come in one order).
+/// An index as it lies in the file: the tenant first, the last declared column ascending, as the
+/// row's number behind it is (a descending one is the same index read backwards).
 #[derive(Debug)]
 pub(super) struct PhysicalIndex {
     pub(super) name: String,
@@ -222,7 +222,7 @@ fn indexes(definition: &Definition, columns: &[TableColumn]) -> Vec<PhysicalInde
 }
 
 fn normalise(index: &IndexDefinition) -> Vec<(String, Direction)> {
-    let flip = index.columns().next().is_some_and(|(_, direction)| direction == Direction::Desc);
+    let flip = index.columns().last().is_some_and(|(_, direction)| direction == Direction::Desc);
     index
         .columns()
         .map(|(name, direction)| (name.to_owned(), if flip { reverse(direction) } else { direction }))

@@ -500,6 +500,32 @@ fn joins_stay_inside_the_tenant_on_both_sides() {
 }
 
 #[test]
+fn what_lies_in_the_order_of_an_index_is_not_sorted() {
+    let mut builder = Store::builder();
+    for definition in definitions() {
+        builder = builder.definition(definition);
+    }
+    let store = builder.temporary().unwrap();
+    let session = store.session(&store.users().create(&UserId::new("ada").unwrap()).unwrap()).unwrap();
+    let connection = Connection::open(store.path()).unwrap();
+    let recorded = recording(|| {
+        let query = session.dynamic("own")?.query();
+        let chosen = || query.clone().filter(column("choice").eq("a"));
+        chosen().order_by(column("time").desc()).page(1)?;
+        chosen().order_by(column("choice").asc().then(column("time").desc())).page(1)?;
+        query.clone().order_by(column("choice").asc().then(column("time").desc())).page(1)?;
+        query.clone().order_by(column("choice").desc().then(column("time").asc())).page(1)?;
+        query.clone().order_by(column("number").desc()).page(1)?;
+        query.clone().order_by(column("_created").desc()).page(1)?;
+        query.list().map(drop)
+    });
+    for statement in &recorded {
+        let lines = plan(&connection, statement);
+        assert!(!lines.iter().any(|line| line.contains("TEMP B-TREE")), "{}: {lines:?}", statement.sql);
+    }
+}
+
+#[test]
 fn the_guard_itself_refuses_what_it_should() {
     for line in [
         "SCAN t",
