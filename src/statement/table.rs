@@ -61,9 +61,6 @@ pub(super) struct PhysicalIndex {
     pub(super) unique: bool,
 }
 
-/// Columns that every record has: id, version, updated, author.
-pub(crate) const HEAD_COLUMNS: usize = 4;
-
 impl Table {
     /// `resolve` tells the tenancy of the entity that a reference names.
     pub(crate) fn new(
@@ -126,6 +123,11 @@ impl Table {
         self.definition.name()
     }
 
+    /// Columns that a read selects before the entity's own: id, version, updated, author if declared.
+    pub(crate) fn head_columns(&self) -> usize {
+        3 + usize::from(self.definition.has_author())
+    }
+
     /// What a read selects under another alias.
     pub(super) fn select_list_as(&self, alias: &str) -> String {
         select_list(alias, self.definition.has_author(), &self.columns)
@@ -148,12 +150,11 @@ impl TableColumn {
 }
 
 fn select_list(alias: &str, author: bool, columns: &[TableColumn]) -> String {
-    let mut list = format!("{alias}._id, {alias}._version, {alias}._updated, ");
+    let mut list = format!("{alias}._id, {alias}._version, {alias}._updated");
     if author {
+        list.push_str(", ");
         list.push_str(alias);
         list.push_str("._author");
-    } else {
-        list.push_str("NULL");
     }
     for column in columns {
         list.push_str(", ");

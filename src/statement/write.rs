@@ -153,7 +153,7 @@ pub(crate) fn referring(table: &Table, column: usize, tenant: TenantKey, id: Uui
 
 /// The ids of the records that a bulk change is for, oldest first.
 pub(crate) fn matching_ids<'t>(table: &'t Table, reach: Reach, spec: &'t Spec) -> Result<Statement<'t>> {
-    Select { table, reach, spec, after: None }.ids()
+    Select { table, reach, spec, after: None, heads: false }.ids()
 }
 
 /// The rows that have these values in these columns; none can if one of them has no value.
