@@ -2,6 +2,8 @@
 //! their ids. Rows with ids of another time lie elsewhere: the answers must not change with that,
 //! whatever the order of insertion, within transactions and beside them.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tenantry::{Entity, Id, Record, Store, Timestamp, UserId};

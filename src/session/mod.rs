@@ -488,8 +488,7 @@ fn decode_cells<M: Model>(table: &Table, row: Cells<'_, '_>, first: usize) -> Re
     let uuid = Uuid::from_bytes(row.get(first)?);
     let version: i64 = row.get(first + 1)?;
     let updated: i64 = row.get(first + 2)?;
-    let author: Option<String> =
-        if table.definition.has_author() { row.get(first + 3)? } else { None };
+    let author: Option<String> = if table.definition.has_author() { row.get(first + 3)? } else { None };
     Ok(Record {
         id: Id::from_uuid(uuid),
         version: u64::try_from(version).map_err(|_| Error::corrupt("the store holds a negative version"))?,
