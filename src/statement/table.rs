@@ -16,6 +16,8 @@ pub(crate) struct Table {
     pub(super) name: String,
     pub(super) id_index: String,
     pub(super) columns: Vec<TableColumn>,
+    /// Whether any column is a soft reference.
+    soft: bool,
     pub(super) indexes: Vec<PhysicalIndex>,
     /// What a read selects, in the order in which a reader decodes it.
     pub(super) select_list: String,
@@ -99,7 +101,8 @@ impl Table {
         let id_index = id_index(definition.name());
         let by_id = format!("FROM {name} AS t INDEXED BY {id_index} WHERE t._tenant = ?1 AND t._id = ");
         // Soft references read their target through the organization's key, always ?2.
-        let id_param = if columns.iter().any(TableColumn::is_soft) { "?3" } else { "?2" };
+        let soft = columns.iter().any(TableColumn::is_soft);
+        let id_param = if soft { "?3" } else { "?2" };
         let get_sql = format!("SELECT {select_list} {by_id}{id_param}");
         let raw_sql = format!("SELECT {raw_list} {by_id}?2");
         let insert_sql = insert_sql(&name, definition.has_author(), &columns);
@@ -110,6 +113,7 @@ impl Table {
             name,
             id_index,
             columns,
+            soft,
             indexes,
             select_list,
             get_sql,
@@ -134,7 +138,7 @@ impl Table {
     }
 
     pub(crate) fn has_soft(&self) -> bool {
-        self.columns.iter().any(TableColumn::is_soft)
+        self.soft
     }
 
     /// Whether no foreign key holds the reference: it is checked when it is written.

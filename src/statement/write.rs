@@ -13,7 +13,8 @@ use crate::query::{Comparison, Node, Spec};
 
 /// A record for a reader, by id.
 pub(crate) fn get(table: &Table, reach: Reach, id: Uuid) -> Result<Statement<'_>> {
-    let mut params = vec![Param::Integer(reach.tenant.get())];
+    let mut params = Vec::with_capacity(3);
+    params.push(Param::Integer(reach.tenant.get()));
     if table.has_soft() {
         params.push(Param::Integer(soft_target(reach)?.get()));
     }

@@ -24,7 +24,8 @@ use crate::statement::Table;
 pub(crate) struct Inner {
     path: PathBuf,
     catalog: Catalog,
-    types: HashMap<TypeId, Arc<Table>>,
+    /// Every verb looks here, so with a quick hash.
+    types: HashMap<TypeId, Arc<Table>, hashlink::DefaultHashBuilder>,
     readers: Readers,
     /// None for a store that is open only for reading.
     committer: Option<Arc<Committer>>,
@@ -67,7 +68,7 @@ impl Inner {
         Self {
             path: parts.path,
             catalog: parts.catalog,
-            types: parts.types,
+            types: parts.types.into_iter().collect(),
             readers: parts.readers,
             committer: parts.committer,
             cache: parts.cache,
