@@ -81,6 +81,8 @@ CREATE TABLE _row_head (
     next   INTEGER NOT NULL,                    -- the number of the next row
     count  INTEGER NOT NULL CHECK (count >= 0),
     bytes  INTEGER NOT NULL CHECK (bytes >= 0),
+    -- The greatest id so far, while rows lie in the order of their ids; then, for good, none.
+    last_id BLOB CHECK (length(last_id) = 16),
     PRIMARY KEY (tenant, entity)
 ) STRICT, WITHOUT ROWID;
 

@@ -454,6 +454,7 @@ fn check_rows(
     report: &mut Report,
 ) -> Result<()> {
     let (mut count, mut bytes, mut last) = (0_i64, 0_i64, 0_i64);
+    let (mut last_id, mut in_order) = (Uuid::nil(), true);
     let (statement, decode) = statement::rows(table, tenant.key);
     let mut findings = Vec::new();
     statement.all(connection, |row| {
@@ -461,6 +462,8 @@ fn check_rows(
         count += 1;
         bytes += row_bytes(&row.values);
         last = last.max(row.number);
+        in_order &= last_id < row.id;
+        last_id = row.id;
         let problem = match replayed.remove(&(table.entity().to_owned(), row.id)) {
             None => Some("there is a row, and the log knows nothing of it"),
             Some(state) if state.deleted => Some("there is a row, and the log says it was deleted"),
@@ -489,7 +492,7 @@ fn check_rows(
     })?;
     report.rows += count.unsigned_abs();
     report.findings.append(&mut findings);
-    let (next, kept_count, kept_bytes) = head(connection, tenant.key, table.key)?;
+    let (next, kept_count, kept_bytes, kept_id) = head(connection, tenant.key, table.key)?;
     let mut compare = |what, kept: i64, actual: i64, wrong: bool| {
         if wrong {
             report.findings.push(Finding::Head {
@@ -504,6 +507,8 @@ fn check_rows(
     compare("count", kept_count, count, kept_count != count);
     compare("bytes", kept_bytes, bytes, kept_bytes != bytes);
     compare("next number", next, last + 1, next <= last);
+    let wrong = kept_id.is_some_and(|kept| !in_order || kept < last_id);
+    compare("order of ids", 1, 0, wrong);
     Ok(())
 }
 
@@ -524,11 +529,16 @@ fn agrees(table: &Table, values: &[Value], state: &Replayed) -> bool {
     })
 }
 
-fn head(connection: &Connection, tenant: TenantKey, entity: i64) -> Result<(i64, i64, i64)> {
-    let sql = "SELECT next, count, bytes FROM _row_head WHERE tenant = ?1 AND entity = ?2";
+type Head = (i64, i64, i64, Option<Uuid>);
+
+fn head(connection: &Connection, tenant: TenantKey, entity: i64) -> Result<Head> {
+    let sql = "SELECT next, count, bytes, last_id FROM _row_head WHERE tenant = ?1 AND entity = ?2";
     let head = connection
         .prepare_cached(sql)?
-        .query_row([tenant.get(), entity], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .query_row([tenant.get(), entity], |row| {
+            let last_id = row.get::<_, Option<_>>(3)?.map(Uuid::from_bytes);
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, last_id))
+        })
         .optional()?;
-    Ok(head.unwrap_or((1, 0, 0)))
+    Ok(head.unwrap_or((1, 0, 0, None)))
 }

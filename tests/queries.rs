@@ -231,9 +231,9 @@ fn compare(columns: &[(usize, bool)], a: &Record<Item>, b: &Record<Item>) -> Ord
             ordering => return ordering,
         }
     }
-    // Ties come as they were inserted, or the other way if the first column is descending.
+    // Ties come as they were inserted, or the other way if the last column is descending.
     let inserted = a.id.cmp(&b.id);
-    if columns.first().is_some_and(|(_, descending)| *descending) { inserted.reverse() } else { inserted }
+    if columns.last().is_some_and(|(_, descending)| *descending) { inserted.reverse() } else { inserted }
 }
 
 fn ids(records: &[Record<Item>]) -> Vec<Id<Item>> {

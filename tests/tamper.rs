@@ -509,6 +509,7 @@ fn check_names_what_was_done_to_the_schema_and_the_heads() {
             "1 rows of the audit log have no tenant",
         ),
         ("UPDATE _row_head SET count = count + 1", "count is kept as"),
+        ("UPDATE _row_head SET last_id = zeroblob(16)", "order of ids is kept as 1"),
     ] {
         with_history(|path, _| {
             let connection = Connection::open(path).unwrap();

@@ -97,6 +97,7 @@ impl<'u> Changes<'u> {
         rows.next += 1;
         rows.count += 1;
         rows.bytes += size;
+        rows.last_id = rows.last_id.filter(|last| *last < id).map(|_| id);
         let changes = table.definition.columns().iter().zip(&values).filter(|(_, value)| !value.is_none());
         let mut payload = PayloadWriter::new();
         for (column, value) in changes {

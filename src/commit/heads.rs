@@ -32,6 +32,8 @@ pub(crate) struct RowHead {
     pub(crate) next: i64,
     pub(crate) count: i64,
     pub(crate) bytes: i64,
+    /// The greatest id so far, while rows lie in the order of their ids; then, for good, none.
+    pub(crate) last_id: Option<Uuid>,
     /// Whether the file has a row for it.
     stored: bool,
 }
@@ -40,6 +42,11 @@ impl RowHead {
     /// As the file has it.
     pub(crate) fn load(connection: &Connection, tenant: TenantKey, entity: i64) -> Result<Self> {
         load_rows(connection, tenant, entity)
+    }
+
+    /// Becomes that of the same rows in another file.
+    pub(crate) fn follow(&mut self, other: &Self) {
+        *self = Self { stored: self.stored, ..other.clone() };
     }
 }
 
@@ -199,16 +206,17 @@ fn store_log(connection: &Connection, tenant: TenantKey, head: &LogHead) -> Resu
 
 fn store_rows(connection: &Connection, (tenant, entity): RowKey, head: &RowHead) -> Result<()> {
     let sql = if head.stored {
-        "UPDATE _row_head SET next = ?3, count = ?4, bytes = ?5 WHERE tenant = ?1 AND entity = ?2"
+        "UPDATE _row_head SET next = ?3, count = ?4, bytes = ?5, last_id = ?6 WHERE tenant = ?1 AND entity = ?2"
     } else {
-        "INSERT INTO _row_head (tenant, entity, next, count, bytes) VALUES (?1, ?2, ?3, ?4, ?5)"
+        "INSERT INTO _row_head (tenant, entity, next, count, bytes, last_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
     };
     connection.prepare_cached(sql)?.execute(params![
         tenant.get(),
         entity,
         head.next,
         head.count,
-        head.bytes
+        head.bytes,
+        head.last_id.as_ref().map(Uuid::as_bytes)
     ])?;
     Ok(())
 }
@@ -232,14 +240,21 @@ fn load_log(connection: &Connection, tenant: TenantKey) -> Result<LogHead> {
 }
 
 fn load_rows(connection: &Connection, tenant: TenantKey, entity: i64) -> Result<RowHead> {
-    let sql = "SELECT next, count, bytes FROM _row_head WHERE tenant = ?1 AND entity = ?2";
+    let sql = "SELECT next, count, bytes, last_id FROM _row_head WHERE tenant = ?1 AND entity = ?2";
     let head = connection
         .prepare_cached(sql)?
         .query_row([tenant.get(), entity], |row| {
-            Ok(RowHead { next: row.get(0)?, count: row.get(1)?, bytes: row.get(2)?, stored: true })
+            Ok(RowHead {
+                next: row.get(0)?,
+                count: row.get(1)?,
+                bytes: row.get(2)?,
+                last_id: row.get::<_, Option<_>>(3)?.map(Uuid::from_bytes),
+                stored: true,
+            })
         })
         .optional()?;
-    Ok(head.unwrap_or(RowHead { next: 1, count: 0, bytes: 0, stored: false }))
+    let first = RowHead { next: 1, count: 0, bytes: 0, last_id: Some(Uuid::nil()), stored: false };
+    Ok(head.unwrap_or(first))
 }
 
 /// How many rows a tenant has of an entity: one lookup.

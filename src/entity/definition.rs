@@ -317,6 +317,7 @@ pub(crate) fn truncate_to_micros(time: jiff::Timestamp) -> jiff::Timestamp {
 
 /// The time of stored microseconds. `Timestamp::from_microsecond` refuses the last second of
 /// jiff's own range, which `Timestamp::MAX` lies in, and what was stored must be read.
+#[inline]
 pub(crate) fn time_from_micros(microseconds: i64) -> Option<jiff::Timestamp> {
     let nanoseconds = i32::try_from(microseconds.rem_euclid(1_000_000) * 1_000).ok()?;
     jiff::Timestamp::new(microseconds.div_euclid(1_000_000), nanoseconds).ok()

@@ -52,10 +52,12 @@ impl<'r> Raw<'r> {
         Self(value)
     }
 
+    #[inline]
     pub fn is_none(self) -> bool {
         matches!(self.0, ValueRef::Null)
     }
 
+    #[inline]
     pub fn text(self) -> Result<&'r str, String> {
         match self.0 {
             ValueRef::Text(bytes) => {
@@ -65,6 +67,7 @@ impl<'r> Raw<'r> {
         }
     }
 
+    #[inline]
     fn integer(self) -> Result<i64, String> {
         match self.0 {
             ValueRef::Integer(integer) => Ok(integer),
@@ -72,6 +75,7 @@ impl<'r> Raw<'r> {
         }
     }
 
+    #[inline]
     fn bytes(self) -> Result<&'r [u8], String> {
         match self.0 {
             ValueRef::Blob(bytes) => Ok(bytes),
@@ -79,6 +83,7 @@ impl<'r> Raw<'r> {
         }
     }
 
+    #[inline]
     fn real(self) -> Result<f64, String> {
         match self.0 {
             ValueRef::Real(real) => Ok(real),
@@ -86,6 +91,7 @@ impl<'r> Raw<'r> {
         }
     }
 
+    #[cold]
     fn mismatch(self, wanted: &str) -> String {
         let found = match self.0 {
             ValueRef::Null => "no value",
@@ -128,6 +134,7 @@ macro_rules! integers {
                 // Without the value: the column may be secret.
                 i64::try_from(*self).map(Value::Integer).map_err(|_| "is larger than a 64-bit signed integer".to_owned())
             }
+            #[inline]
             fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
                 Self::try_from(raw.integer()?).map_err(|_| concat!("holds an integer out of the range of ", stringify!($integer)).to_owned())
             }
@@ -144,6 +151,7 @@ impl Field for bool {
     fn to_value(&self) -> Result<Value, String> {
         Ok(Value::Boolean(*self))
     }
+    #[inline]
     fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
         match raw.integer()? {
             0 => Ok(false),
@@ -161,6 +169,7 @@ impl Field for f64 {
     fn to_value(&self) -> Result<Value, String> {
         Ok(Value::Real(*self))
     }
+    #[inline]
     fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
         raw.real()
     }
@@ -175,6 +184,7 @@ impl Field for f32 {
         Ok(Value::Real(f64::from(*self)))
     }
     #[allow(clippy::cast_possible_truncation)] // every f32 survives the way through f64
+    #[inline]
     fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
         Ok(raw.real()? as f32)
     }
@@ -188,6 +198,7 @@ impl Field for String {
     fn to_value(&self) -> Result<Value, String> {
         Ok(Value::Text(self.clone()))
     }
+    #[inline]
     fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
         Ok(raw.text()?.to_owned())
     }
@@ -201,6 +212,7 @@ impl Field for Vec<u8> {
     fn to_value(&self) -> Result<Value, String> {
         Ok(Value::Bytes(self.clone()))
     }
+    #[inline]
     fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
         Ok(raw.bytes()?.to_vec())
     }
@@ -214,6 +226,7 @@ impl Field for Uuid {
     fn to_value(&self) -> Result<Value, String> {
         Ok(Value::Uuid(*self))
     }
+    #[inline]
     fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
         Uuid::from_slice(raw.bytes()?).map_err(|_| "holds bytes that are not a UUID".to_owned())
     }
@@ -227,6 +240,7 @@ impl Field for Timestamp {
     fn to_value(&self) -> Result<Value, String> {
         Ok(Value::Time(*self))
     }
+    #[inline]
     fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
         super::time_from_micros(raw.integer()?).ok_or_else(|| "holds a time out of range".to_owned())
     }
@@ -240,6 +254,7 @@ impl Field for UserId {
     fn to_value(&self) -> Result<Value, String> {
         Ok(Value::Text(self.as_str().to_owned()))
     }
+    #[inline]
     fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
         UserId::new(raw.text()?).map_err(|_| "holds an invalid user id".to_owned())
     }
@@ -253,6 +268,7 @@ impl<E: Entity> Field for Id<E> {
     fn to_value(&self) -> Result<Value, String> {
         Ok(Value::Uuid(self.uuid()))
     }
+    #[inline]
     fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
         Uuid::from_raw(raw).map(Id::from_uuid)
     }
@@ -268,6 +284,7 @@ impl<T: Field<Inner = T>> Field for Option<T> {
     fn to_value(&self) -> Result<Value, String> {
         self.as_ref().map_or(Ok(Value::None), T::to_value)
     }
+    #[inline]
     fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
         if raw.is_none() { Ok(None) } else { T::from_raw(raw).map(Some) }
     }
@@ -291,6 +308,7 @@ impl<T: Serialize + DeserializeOwned> Field for AsNested<T> {
     fn to_value(&self) -> Result<Value, String> {
         encode_nested(&self.0)
     }
+    #[inline]
     fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
         decode_nested(raw.bytes()?).map(AsNested)
     }
@@ -353,6 +371,7 @@ pub(crate) enum Cells<'r, 's> {
 }
 
 impl<'r> Cells<'r, '_> {
+    #[inline]
     pub(crate) fn get_ref(self, column: usize) -> rusqlite::Result<ValueRef<'r>> {
         match self {
             Cells::Row(row) => row.get_ref(column),
@@ -362,26 +381,30 @@ impl<'r> Cells<'r, '_> {
         }
     }
 
+    #[inline]
     pub(crate) fn get<T: FromSql>(self, column: usize) -> rusqlite::Result<T> {
         T::column_result(self.get_ref(column)?).map_err(rusqlite::Error::from)
     }
 }
 
 impl<'r, 's> Decoder<'r, 's> {
+    #[inline]
     pub(crate) fn new(row: Cells<'r, 's>, first: usize) -> Self {
         Self { row, next: first }
     }
 
+    #[inline]
     fn raw(&mut self) -> Result<Raw<'r>> {
         let value = self.row.get_ref(self.next)?;
         self.next += 1;
         Ok(Raw::new(value))
     }
 
+    #[inline]
     pub fn value<T>(
         &mut self,
         column: &'static str,
-        from_raw: fn(Raw<'_>) -> Result<T, String>,
+        from_raw: impl FnOnce(Raw<'_>) -> Result<T, String>,
     ) -> Result<T> {
         from_raw(self.raw()?).map_err(|problem| unreadable(column, &problem))
     }
@@ -410,6 +433,7 @@ impl<'r, 's> Decoder<'r, 's> {
     }
 }
 
+#[cold]
 fn unreadable(column: &str, problem: &str) -> Error {
     Error::schema(format!("column {column:?} can not be read: it {problem}"))
 }

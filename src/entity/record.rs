@@ -162,6 +162,7 @@ impl<M> Deref for Record<M> {
 }
 
 /// The time in a UUIDv7: 48 bits of milliseconds (RFC 9562, section 5.7).
+#[inline]
 pub(crate) fn time_of(id: Uuid) -> Timestamp {
     let bytes = id.as_bytes();
     let mut milliseconds = [0; 8];

@@ -23,13 +23,14 @@ pub use verbs::{Upserted, Verbs};
 
 use crate::cache::Cache;
 use crate::commit::{self, Actor, Changes, Unit};
-use crate::entity::{Cells, Decoder, Id, Model, Record, Tenancy, time_from_micros, time_of};
+use crate::entity::{Cells, Decoder, Id, Model, Record, Tenancy, Value, time_from_micros, time_of};
 use crate::error::{Error, Result};
 use crate::identity::{OrganizationId, Role, UserId};
 use crate::monitor::Operation;
+use crate::query::Spec;
 use crate::schema::identities;
 use crate::scope::Scope;
-use crate::statement::{HEAD_COLUMNS, Table};
+use crate::statement::{Reach, Select, Table};
 use crate::store::{Begun, Grant, Inner, Snapshot, Store};
 use crate::tenancy;
 
@@ -437,6 +438,19 @@ impl<'x> Core<'x> {
         }
     }
 
+    /// A query of one tenant's rows.
+    fn select<'t>(
+        &self,
+        table: &'t Table,
+        reach: Reach,
+        spec: &'t Spec,
+        after: Option<&'t [Value]>,
+    ) -> Select<'t> {
+        // A transaction writes the heads when it commits.
+        let heads = !matches!(self.executor, Executor::Unit(_));
+        Select { table, reach, spec, after, heads }
+    }
+
     /// How many rows a tenant has, from the head that every change keeps.
     fn count(&self, tenant: crate::identity::TenantKey, entity: i64) -> Result<u64> {
         match self.executor {
@@ -495,7 +509,7 @@ fn decode_cells<M: Model>(table: &Table, row: Cells<'_, '_>, first: usize) -> Re
     let uuid = Uuid::from_bytes(row.get(first)?);
     let version: i64 = row.get(first + 1)?;
     let updated: i64 = row.get(first + 2)?;
-    let author: Option<String> = row.get(first + 3)?;
+    let author: Option<String> = if table.definition.has_author() { row.get(first + 3)? } else { None };
     Ok(Record {
         id: Id::from_uuid(uuid),
         version: u64::try_from(version).map_err(|_| Error::corrupt("the store holds a negative version"))?,
@@ -506,6 +520,6 @@ fn decode_cells<M: Model>(table: &Table, row: Cells<'_, '_>, first: usize) -> Re
             .map(UserId::new)
             .transpose()
             .map_err(|_| Error::corrupt("the store holds an invalid user id"))?,
-        value: M::decode_row(&table.definition, Decoder::new(row, first + HEAD_COLUMNS))?,
+        value: M::decode_row(&table.definition, Decoder::new(row, first + table.head_columns()))?,
     })
 }

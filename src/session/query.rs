@@ -107,7 +107,7 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
     }
 
     /// Sorts. Records that are equal in all columns come in the order in which they were
-    /// inserted, or its reverse if the first column is descending.
+    /// inserted, or its reverse if the last column is descending.
     pub fn order_by(mut self, order: Order<M>) -> Self {
         self.spec.order = order.columns;
         self
@@ -147,10 +147,9 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
     pub fn list(&self) -> Result<Vec<Record<M>>> {
         let after = self.position()?;
         let table = self.table()?;
-        let statement =
-            Select { table, reach: self.reach()?, spec: &self.spec, after: after.as_deref() }.records()?;
+        let listing = self.core.select(table, self.reach()?, &self.spec, after.as_deref()).records(None)?;
         self.core.observe(Operation::List, table, || {
-            self.core.read(|connection| statement.all(connection, |row| decode(table, row, 0)))
+            self.core.read(|connection| listing.all(connection, |row| decode(table, row, 0)))
         })
     }
 
@@ -178,16 +177,13 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
         let table = self.table()?;
         let wanted = u64::from(size);
         let spec = Spec { limit: Some(wanted + 1), ..self.spec.clone() };
-        let select = Select { table, reach: self.reach()?, spec: &spec, after: after.as_deref() };
-        let statement = match joined {
-            Some(joined) => select.joined(joined)?,
-            None => select.records()?,
-        };
+        let select = self.core.select(table, self.reach()?, &spec, after.as_deref());
+        let listing = select.page(joined)?;
         let mut count = 0;
         let mut position = None;
         let mut rows = self.core.observe(Operation::List, table, || {
             self.core.read(|connection| {
-                statement.all(connection, |row| {
+                listing.all(connection, |row| {
                     count += 1;
                     if count == wanted {
                         position = Some(select.position(row)?);
@@ -220,7 +216,7 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
     fn position(&self) -> Result<Option<Vec<Value>>> {
         let Some(cursor) = &self.after else { return Ok(None) };
         let table = self.table()?;
-        let count = Select { table, reach: self.reach()?, spec: &self.spec, after: None }.position_len();
+        let count = self.core.select(table, self.reach()?, &self.spec, None).position_len();
         cursor.open(self.binding(table), count).map(Some)
     }
 
@@ -283,7 +279,7 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
 
     /// The query without its page.
     fn select(&self) -> Result<Select<'_>> {
-        Ok(Select { table: self.table()?, reach: self.reach()?, spec: &self.spec, after: None })
+        Ok(self.core.select(self.table()?, self.reach()?, &self.spec, None))
     }
 
     fn aggregate<F: Field>(&self, aggregate: Aggregate, column: &str) -> Result<Option<F>> {
@@ -553,12 +549,10 @@ impl<S: tenancy::Scope, E: Entity, P: Entity> Joined<'_, S, E, P> {
         let after = self.query.position()?;
         let table = self.query.table()?;
         let joined = self.joined(table)?;
-        let select =
-            Select { table, reach: self.query.reach()?, spec: &self.query.spec, after: after.as_deref() };
-        let statement = select.joined(joined)?;
-        self.query
-            .core
-            .read(|connection| statement.all(connection, |row| pair(table, joined.table, &select, row)))
+        let Query { core, spec, .. } = &self.query;
+        let select = core.select(table, self.query.reach()?, spec, after.as_deref());
+        let listing = select.records(Some(joined))?;
+        core.read(|connection| listing.all(connection, |row| pair(table, joined.table, &select, row)))
     }
 
     /// At most `size` records, and where the next page begins.

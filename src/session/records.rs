@@ -8,7 +8,7 @@ use crate::entity::{Model, Record, Value};
 use crate::error::Result;
 use crate::monitor::Operation;
 use crate::query::Spec;
-use crate::statement::{Reach, Select, Table};
+use crate::statement::{Reach, Table};
 
 /// The first batch is small, so that the first record comes soon; then they double.
 const BATCH_MIN: u64 = 64;
@@ -60,18 +60,13 @@ impl<'s, M: Model> Records<'s, M> {
         let wanted = self.batch.min(self.left);
         self.batch = (self.batch * 2).min(BATCH_MAX);
         self.spec.limit = Some(wanted);
-        let select = Select {
-            table: self.table,
-            reach: self.reach,
-            spec: &self.spec,
-            after: self.position.as_deref(),
-        };
-        let statement = select.records()?;
+        let select = self.core.select(self.table, self.reach, &self.spec, self.position.as_deref());
+        let listing = select.page(None)?;
         let mut count = 0;
         let mut last = None;
         let records = self.core.observe(Operation::List, self.table, || {
             self.source.read(|connection| {
-                statement.all(connection, |row| {
+                listing.all(connection, |row| {
                     count += 1;
                     if count == wanted {
                         last = Some(select.position(row)?);

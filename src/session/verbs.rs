@@ -14,7 +14,7 @@ use crate::entity::{Cells, Encoder, Entity, Id, Record, Target, Value};
 use crate::error::{Error, Result};
 use crate::monitor::Operation;
 use crate::query::{Filter, Patch, Spec};
-use crate::statement::{self, Select, Table};
+use crate::statement::{self, Table};
 use crate::tenancy::{self, ReadIn, WrittenIn};
 
 /// Everything that sessions and transactions can do with records: [`Session`](crate::Session) and
@@ -512,8 +512,7 @@ pub(super) fn count(core: &Core<'_>, table: &Table, spec: &Spec) -> Result<u64> 
         if spec.filter.is_none() {
             return core.count(reach.tenant, table.key);
         }
-        let select = Select { table, reach, spec, after: None };
-        let statement = select.count()?;
+        let statement = core.select(table, reach, spec, None).count()?;
         let count: Option<i64> =
             core.read(|connection| statement.first(connection, |row| Ok(row.get(0)?)))?;
         commit::unsigned_count(count)

@@ -29,7 +29,7 @@ pub(crate) fn rows<'t>(
     let columns = table.columns.iter().map(|column| format!(", t.{}", column.name)).collect::<String>();
     let author = if table.definition.has_author() { "t._author" } else { "NULL" };
     let sql = format!(
-        "SELECT t._rid & 1099511627775, t._id, t._version, t._updated, {author}{columns} FROM {} AS t NOT INDEXED WHERE t._tenant = ?1 AND t._rid BETWEEN ?2 AND ?3",
+        "SELECT t._rid & 1099511627775, t._id, t._version, t._updated, {author}{columns} FROM {} AS t NOT INDEXED WHERE t._tenant = ?1 AND t._rid BETWEEN ?2 AND ?3 ORDER BY t._rid",
         table.name
     );
     let params =

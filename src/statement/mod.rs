@@ -19,7 +19,7 @@ mod write;
 
 pub(crate) use select::{Aggregate, Joined, Select};
 
-pub(crate) use table::{HEAD_COLUMNS, Inbound, Table};
+pub(crate) use table::{Inbound, Table};
 pub(crate) use write::{
     NewRow, Stored, dangling, delete, exists, get, insert, matching_ids, raw, referring, same_values, update,
 };

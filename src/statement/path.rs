@@ -9,8 +9,12 @@ use crate::query::{Comparison, Node};
 pub(super) enum Path<'t> {
     /// Through an index, whose first column is the tenant.
     Index(&'t str),
+    /// Through the index of ids, for their order alone.
+    Ids,
     /// Through the tenant's own range of the primary key.
     Range,
+    /// The same in its own order, if the tenant's head says that it is the order of the ids.
+    Walk,
 }
 
 impl<'t> Path<'t> {
@@ -42,7 +46,7 @@ impl<'t> Path<'t> {
         }
         if let Some(sort) = page_order {
             if sort.is_empty() {
-                return Path::Index(&table.id_index);
+                return Path::Ids;
             }
             if let Some(index) = table.indexes.iter().find(|index| in_order(&index.columns, sort)) {
                 return Path::Index(&index.name);

@@ -1,6 +1,6 @@
 //! Selects: a filter, an order and a page beside the tenant predicate.
 
-use rusqlite::Row;
+use rusqlite::{Connection, Row};
 
 use super::path::Path;
 use super::sql::{Builder, Param, Statement};
@@ -22,6 +22,8 @@ pub(crate) struct Select<'t> {
     pub(crate) spec: &'t Spec,
     /// Where the last page ended: the values of the sort columns, then what breaks ties.
     pub(crate) after: Option<&'t [Value]>,
+    /// Whether the file's heads are those of the rows: not so within a transaction.
+    pub(crate) heads: bool,
 }
 
 /// The other side of a join.
@@ -50,34 +52,82 @@ enum Tie {
     Number,
 }
 
+/// Whole records in order. Most tenants' rows lie in the order of their ids, as their head tells:
+/// then the range of the primary key is walked, and no index is asked where each row is.
+#[derive(Debug)]
+pub(crate) struct Listing<'t> {
+    select: Select<'t>,
+    joined: Option<Joined<'t>>,
+    position: bool,
+    /// Gives no rows if they do not lie so.
+    walk: Option<Statement<'t>>,
+    /// Gives them in any case.
+    sure: Option<Statement<'t>>,
+}
+
+impl Listing<'_> {
+    /// Decodes every record.
+    pub(crate) fn all<T>(
+        &self,
+        connection: &Connection,
+        mut decode: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        if let Some(walk) = &self.walk {
+            let rows = walk.all(connection, &mut decode)?;
+            // The head is asked later than the rows: once they are out of order they stay so.
+            if !rows.is_empty() || self.select.in_order().first(connection, |_| Ok(()))?.is_some() {
+                return Ok(rows);
+            }
+        }
+        match &self.sure {
+            Some(sure) => sure.all(connection, decode),
+            None => {
+                let path = self.select.path(true);
+                self.select.compile(self.joined, self.position, &path)?.all(connection, decode)
+            }
+        }
+    }
+}
+
 impl<'t> Select<'t> {
-    /// Whole records, and what a cursor needs behind them: the sort columns and the tie.
-    pub(crate) fn records(&self) -> Result<Statement<'t>> {
-        self.compile_records(None)
+    /// Whole records, with the ones that a reference names behind them.
+    pub(crate) fn records(&self, joined: Option<Joined<'t>>) -> Result<Listing<'t>> {
+        self.listing(joined, false)
     }
 
-    /// Records with the ones that a reference names: the other side's columns come last.
-    pub(crate) fn joined(&self, joined: Joined<'t>) -> Result<Statement<'t>> {
-        self.compile_records(Some(joined))
+    /// The same, and last of all what a cursor needs: the sort columns and the tie.
+    pub(crate) fn page(&self, joined: Option<Joined<'t>>) -> Result<Listing<'t>> {
+        self.listing(joined, true)
+    }
+
+    fn listing(&self, joined: Option<Joined<'t>>, position: bool) -> Result<Listing<'t>> {
+        let compile = |path: &Path<'t>| self.compile(joined, position, path).map(Some);
+        let (walk, sure) =
+            if self.walks() { (compile(&Path::Walk)?, None) } else { (None, compile(&self.path(true))?) };
+        Ok(Listing { select: *self, joined, position, walk, sure })
     }
 
     /// How many values a position has.
     pub(crate) fn position_len(&self) -> usize {
-        self.sort_columns().len() + 1
+        let ties = match self.tie() {
+            Tie::Id => 2,
+            Tie::Number => 1,
+        };
+        self.sort_columns().len() + ties
     }
 
-    /// The position of a row that [`records`](Self::records) returned.
+    /// The position of a row that [`page`](Self::page) returned.
     pub(crate) fn position(&self, row: &Row<'_>) -> Result<Vec<Value>> {
         let mut kinds = self
             .sort_columns()
             .iter()
             .map(|(column, _)| Ok(self.table.term(column)?.kind))
             .collect::<Result<Vec<_>>>()?;
-        kinds.push(match self.tie() {
-            Tie::Id => ColumnKind::Uuid,
-            Tie::Number => ColumnKind::Integer,
-        });
-        let first = self.position_column();
+        if self.tie() == Tie::Id {
+            kinds.push(ColumnKind::Uuid);
+        }
+        kinds.push(ColumnKind::Integer);
+        let first = row.as_ref().column_count() - kinds.len();
         kinds
             .iter()
             .enumerate()
@@ -89,30 +139,27 @@ impl<'t> Select<'t> {
             .collect()
     }
 
-    fn position_column(&self) -> usize {
-        super::table::HEAD_COLUMNS + self.table.columns.len()
-    }
-
     /// Where the columns of the other side of a join begin.
     pub(crate) fn joined_column(&self) -> usize {
-        self.position_column() + self.position_len()
+        self.table.head_columns() + self.table.columns.len()
     }
 
-    fn compile_records(&self, joined: Option<Joined<'t>>) -> Result<Statement<'t>> {
+    fn compile(&self, joined: Option<Joined<'t>>, position: bool, path: &Path<'t>) -> Result<Statement<'t>> {
         let mut sql = self.begin(joined.is_some_and(|joined| joined.table.has_soft()))?;
         sql.push("SELECT ").push(&self.table.select_list);
-        for (column, _) in &self.sort_columns() {
-            sql.push(", ").push(&self.table.term(column)?.text);
-        }
-        sql.push(match self.tie() {
-            Tie::Id => ", t._id",
-            Tie::Number => ", t._rid & 1099511627775",
-        });
         if let Some(joined) = joined {
             sql.push(", ").push(&joined.table.select_list_as("j"));
         }
-        let path = self.path(true);
-        self.from(&mut sql, &path);
+        if position {
+            for (column, _) in &self.sort_columns() {
+                sql.push(", ").push(&self.table.term(column)?.text);
+            }
+            sql.push(match self.tie() {
+                Tie::Id => ", t._id, t._rid & 1099511627775",
+                Tie::Number => ", t._rid & 1099511627775",
+            });
+        }
+        self.from(&mut sql, path);
         if let Some(joined) = joined {
             let other = joined.table;
             sql.push(" LEFT JOIN ").push(&other.name).push(" AS j INDEXED BY ").push(&other.id_index);
@@ -128,9 +175,16 @@ impl<'t> Select<'t> {
             };
             sql.push(" AND j._id = t.").push(&self.table.columns[joined.column].name);
         }
-        self.filter(&mut sql, &path)?;
-        self.order_and_limit(&mut sql)?;
+        self.filter(&mut sql, path)?;
+        self.order_and_limit(&mut sql, path)?;
         Ok(sql.finish())
+    }
+
+    /// A row if the tenant's rows lie in the order of their ids.
+    fn in_order(&self) -> Statement<'static> {
+        let sql = "SELECT 1 FROM _row_head WHERE tenant = ?1 AND entity = ?2 AND last_id IS NOT NULL";
+        let params = vec![Param::Integer(self.reach.tenant.get()), Param::Integer(self.table.key)];
+        Statement::new(sql, params)
     }
 
     /// The ids of the records, in the query's order.
@@ -140,7 +194,7 @@ impl<'t> Select<'t> {
         let path = self.path(true);
         self.from(&mut sql, &path);
         self.filter(&mut sql, &path)?;
-        self.order_and_limit(&mut sql)?;
+        self.order_and_limit(&mut sql, &path)?;
         Ok(sql.finish())
     }
 
@@ -207,7 +261,8 @@ impl<'t> Select<'t> {
         sql.push(" FROM ").push(&self.table.name).push(" AS t ");
         match path {
             Path::Index(index) => sql.push("INDEXED BY ").push(index),
-            Path::Range => sql.push("NOT INDEXED"),
+            Path::Ids => sql.push("INDEXED BY ").push(&self.table.id_index),
+            Path::Range | Path::Walk => sql.push("NOT INDEXED"),
         };
     }
 
@@ -218,18 +273,43 @@ impl<'t> Select<'t> {
             sql.push(" AND t._rid BETWEEN ").bind(Param::Integer(self.reach.tenant.first()));
             sql.push(" AND ").bind(Param::Integer(self.reach.tenant.last()));
         }
+        if *path == Path::Walk {
+            let (first, last) = self.walk_bounds()?;
+            sql.push(" AND t._rid BETWEEN ").bind(Param::Integer(first)).push(" AND (SELECT ");
+            sql.bind(Param::Integer(last)).push(" FROM _row_head AS h WHERE h.tenant = ?1 AND h.entity = ");
+            sql.bind(Param::Integer(self.table.key)).push(" AND h.last_id IS NOT NULL)");
+        }
         if let Some(node) = &self.spec.filter {
             condition::check_size(node)?;
             sql.push(" AND (");
             self.table.condition(sql, node, true)?;
             sql.push(")");
         }
-        if let Some(position) = self.after {
+        if let Some(position) = self.after.filter(|_| *path != Path::Walk) {
             sql.push(" AND (");
-            self.page(sql, position)?;
+            self.comes_after(sql, position)?;
             sql.push(")");
         }
         Ok(())
+    }
+
+    /// The part of the tenant's range that comes after the last page.
+    fn walk_bounds(&self) -> Result<(i64, i64)> {
+        let (first, last) = (self.reach.tenant.first(), self.reach.tenant.last());
+        let Some(position) = self.after else { return Ok((first, last)) };
+        let Some(Value::Integer(number)) = position.last() else { return Err(foreign_cursor()) };
+        let at = self.reach.tenant.at(*number)?;
+        Ok(match self.tie_column() {
+            (_, Direction::Asc) => (at.saturating_add(1), last),
+            (_, Direction::Desc) => (first, at.saturating_sub(1)),
+        })
+    }
+
+    /// Whether the order is that of the ids alone, and no index of the filter's serves better.
+    fn walks(&self) -> bool {
+        self.heads
+            && self.sort_columns().is_empty()
+            && Path::choose(self.table, self.spec.filter.as_ref(), Some(&[])) == Path::Ids
     }
 
     fn path(&self, ordered: bool) -> Path<'t> {
@@ -258,8 +338,8 @@ impl<'t> Select<'t> {
         }
     }
 
-    /// The tie's column and direction. A row's number runs with the first column, as it does in
-    /// an index that is walked forwards or backwards.
+    /// The tie's column and direction. A row's number runs with the last column, as it does in an
+    /// index that is walked forwards or backwards, also when a filter fixes the columns before.
     fn tie_column(&self) -> (&'static str, Direction) {
         match self.tie() {
             Tie::Id => {
@@ -268,12 +348,12 @@ impl<'t> Select<'t> {
                 ("t._id", direction)
             }
             Tie::Number => {
-                ("t._rid", self.spec.order.first().map_or(Direction::Asc, |(_, direction)| *direction))
+                ("t._rid", self.spec.order.last().map_or(Direction::Asc, |(_, direction)| *direction))
             }
         }
     }
 
-    fn order_and_limit(&self, sql: &mut Builder<'t>) -> Result<()> {
+    fn order_and_limit(&self, sql: &mut Builder<'t>, path: &Path<'t>) -> Result<()> {
         if self.spec.order.len() > ORDER_MAX {
             return Err(Error::LimitExceeded {
                 limit: "order",
@@ -285,7 +365,7 @@ impl<'t> Select<'t> {
             sql.push(&self.table.term(column)?.text).push(spelled(direction)).push(", ");
         }
         let (tie, direction) = self.tie_column();
-        sql.push(tie).push(spelled(direction));
+        sql.push(if *path == Path::Walk { "t._rid" } else { tie }).push(spelled(direction));
         if let Some(limit) = self.spec.limit {
             // A number in the text: SQLite prepares a statement again for each value bound to LIMIT.
             sql.push(" LIMIT ").push(&i64::try_from(limit).unwrap_or(i64::MAX).to_string());
@@ -296,10 +376,9 @@ impl<'t> Select<'t> {
     /// `(a, b, tie)` comes after the position: `a > ? OR (a = ? AND (b > ? OR (b = ? AND tie > ?)))`,
     /// with no value before every value. The first comparison stands once more in front, where
     /// an index can use it.
-    fn page(&self, sql: &mut Builder<'t>, position: &'t [Value]) -> Result<()> {
+    fn comes_after(&self, sql: &mut Builder<'t>, position: &'t [Value]) -> Result<()> {
         let columns = self.sort_columns();
-        let wrong = || Error::invalid("cursor", "it belongs to another order; start from the first page");
-        let (last, values) = position.split_last().ok_or_else(wrong)?;
+        let (values, ties) = position.split_at_checked(columns.len()).ok_or_else(foreign_cursor)?;
         if let (Some((column, direction)), Some(value)) = (columns.first(), values.first()) {
             let term = self.table.term(column)?;
             match (value, direction) {
@@ -335,16 +414,22 @@ impl<'t> Select<'t> {
         }
         let (tie, direction) = self.tie_column();
         sql.push(tie).push(if direction == Direction::Asc { " > " } else { " < " });
-        match (last, self.tie()) {
-            (Value::Uuid(id), Tie::Id) => sql.bind(Param::Uuid(*id)),
-            (Value::Integer(number), Tie::Number) => sql.bind(Param::Integer(self.reach.tenant.at(*number)?)),
-            _ => return Err(wrong()),
+        match (ties, self.tie()) {
+            ([Value::Uuid(id), _], Tie::Id) => sql.bind(Param::Uuid(*id)),
+            ([Value::Integer(number)], Tie::Number) => {
+                sql.bind(Param::Integer(self.reach.tenant.at(*number)?))
+            }
+            _ => return Err(foreign_cursor()),
         };
         for _ in &columns {
             sql.push("))");
         }
         Ok(())
     }
+}
+
+fn foreign_cursor() -> Error {
+    Error::invalid("cursor", "it belongs to another order; start from the first page")
 }
 
 pub(super) fn is_id(name: &str) -> bool {

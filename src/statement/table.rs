@@ -16,6 +16,8 @@ pub(crate) struct Table {
     pub(super) name: String,
     pub(super) id_index: String,
     pub(super) columns: Vec<TableColumn>,
+    /// Whether any column is a soft reference.
+    soft: bool,
     pub(super) indexes: Vec<PhysicalIndex>,
     /// What a read selects, in the order in which a reader decodes it.
     pub(super) select_list: String,
@@ -52,17 +54,14 @@ pub(super) struct ReferenceTarget {
     pub(super) id_index: String,
 }
 
-/// An index as it lies in the file: the tenant first, the first declared column ascending (a
-/// descending one is the same index read backwards, and ties then come in one order).
+/// An index as it lies in the file: the tenant first, the last declared column ascending, as the
+/// row's number behind it is (a descending one is the same index read backwards).
 #[derive(Debug)]
 pub(super) struct PhysicalIndex {
     pub(super) name: String,
     pub(super) columns: Vec<(String, Direction)>,
     pub(super) unique: bool,
 }
-
-/// Columns that every record has: id, version, updated, author.
-pub(crate) const HEAD_COLUMNS: usize = 4;
 
 impl Table {
     /// `resolve` tells the tenancy of the entity that a reference names.
@@ -102,7 +101,8 @@ impl Table {
         let id_index = id_index(definition.name());
         let by_id = format!("FROM {name} AS t INDEXED BY {id_index} WHERE t._tenant = ?1 AND t._id = ");
         // Soft references read their target through the organization's key, always ?2.
-        let id_param = if columns.iter().any(TableColumn::is_soft) { "?3" } else { "?2" };
+        let soft = columns.iter().any(TableColumn::is_soft);
+        let id_param = if soft { "?3" } else { "?2" };
         let get_sql = format!("SELECT {select_list} {by_id}{id_param}");
         let raw_sql = format!("SELECT {raw_list} {by_id}?2");
         let insert_sql = insert_sql(&name, definition.has_author(), &columns);
@@ -113,6 +113,7 @@ impl Table {
             name,
             id_index,
             columns,
+            soft,
             indexes,
             select_list,
             get_sql,
@@ -124,6 +125,11 @@ impl Table {
 
     pub(crate) fn entity(&self) -> &str {
         self.definition.name()
+    }
+
+    /// Columns that a read selects before the entity's own: id, version, updated, author if declared.
+    pub(crate) fn head_columns(&self) -> usize {
+        3 + usize::from(self.definition.has_author())
     }
 
     /// What a read selects under another alias.
@@ -142,7 +148,7 @@ impl Table {
     }
 
     pub(crate) fn has_soft(&self) -> bool {
-        self.columns.iter().any(TableColumn::is_soft)
+        self.soft
     }
 
     /// Whether no foreign key holds the reference: it is checked when it is written.
@@ -158,12 +164,11 @@ impl TableColumn {
 }
 
 fn select_list(alias: &str, author: bool, columns: &[TableColumn]) -> String {
-    let mut list = format!("{alias}._id, {alias}._version, {alias}._updated, ");
+    let mut list = format!("{alias}._id, {alias}._version, {alias}._updated");
     if author {
+        list.push_str(", ");
         list.push_str(alias);
         list.push_str("._author");
-    } else {
-        list.push_str("NULL");
     }
     for column in columns {
         list.push_str(", ");
@@ -232,7 +237,7 @@ fn indexes(definition: &Definition, columns: &[TableColumn]) -> Vec<PhysicalInde
 }
 
 fn normalise(index: &IndexDefinition) -> Vec<(String, Direction)> {
-    let flip = index.columns().next().is_some_and(|(_, direction)| direction == Direction::Desc);
+    let flip = index.columns().last().is_some_and(|(_, direction)| direction == Direction::Desc);
     index
         .columns()
         .map(|(name, direction)| (name.to_owned(), if flip { reverse(direction) } else { direction }))

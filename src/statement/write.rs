@@ -13,7 +13,8 @@ use crate::query::{Comparison, Node, Spec};
 
 /// A record for a reader, by id.
 pub(crate) fn get(table: &Table, reach: Reach, id: Uuid) -> Result<Statement<'_>> {
-    let mut params = vec![Param::Integer(reach.tenant.get())];
+    let mut params = Vec::with_capacity(3);
+    params.push(Param::Integer(reach.tenant.get()));
     if table.has_soft() {
         params.push(Param::Integer(soft_target(reach)?.get()));
     }
@@ -153,7 +154,7 @@ pub(crate) fn referring(table: &Table, column: usize, tenant: TenantKey, id: Uui
 
 /// The ids of the records that a bulk change is for, oldest first.
 pub(crate) fn matching_ids<'t>(table: &'t Table, reach: Reach, spec: &'t Spec) -> Result<Statement<'t>> {
-    Select { table, reach, spec, after: None }.ids()
+    Select { table, reach, spec, after: None, heads: false }.ids()
 }
 
 /// The rows that have these values in these columns; none can if one of them has no value.

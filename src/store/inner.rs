@@ -32,7 +32,8 @@ const CHECKS: usize = 20;
 pub(crate) struct Inner {
     path: PathBuf,
     catalog: Arc<Catalog>,
-    types: HashMap<TypeId, Arc<Table>>,
+    /// Every verb looks here, so with a quick hash.
+    types: HashMap<TypeId, Arc<Table>, hashlink::DefaultHashBuilder>,
     /// The only file, or the catalog of a folder.
     main: Arc<Part>,
     /// The partitions, if there are any.
@@ -88,7 +89,7 @@ impl Inner {
         Self {
             path: parts.path,
             catalog: parts.catalog,
-            types: parts.types,
+            types: parts.types.into_iter().collect(),
             main: parts.main,
             spread: parts.spread,
             classes: parts.classes,

@@ -133,7 +133,7 @@ pub(super) fn write_reference(unit: &mut Unit, catalog: &Catalog, reference: Ref
             door::delete(table, TenantKey::REFERENCE, id(former)?).execute(unit.connection()?)?;
         }
         let head = unit.rows(TenantKey::REFERENCE, table.key)?;
-        (head.next, head.count, head.bytes) = (wanted.head.next, wanted.head.count, wanted.head.bytes);
+        head.follow(&wanted.head);
         inserted.push((table, new));
     }
     for (table, rows) in inserted {

@@ -621,7 +621,7 @@ impl Context<'_> {
     }
 
     /// The order that the library promises: the columns, then insertion, which turns round with
-    /// the first column.
+    /// the last column.
     fn sort(&self, rows: &mut [&Row], sorting: Sorting) -> Option<Order<Fields>> {
         let name = match sorting.by {
             SortBy::Text => self.text_column(),
@@ -651,7 +651,7 @@ impl Context<'_> {
                 std::cmp::Ordering::Equal
             };
             let by_number =
-                if sorting.descending { b.number.cmp(&a.number) } else { a.number.cmp(&b.number) };
+                if sorting.descending && !then { b.number.cmp(&a.number) } else { a.number.cmp(&b.number) };
             by_name.then(by_text).then(by_number)
         });
         let order = if sorting.descending { column(name).desc() } else { column(name).asc() };
