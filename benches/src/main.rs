@@ -13,6 +13,7 @@ mod options;
 mod plot;
 mod report;
 mod sides;
+mod targets;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,10 +42,15 @@ fn compare(options: &Options) -> Result<()> {
     let data = data_folder(options.dir.as_deref());
     let mut sections = Vec::new();
     for (number, durability) in settings.durabilities.iter().enumerate() {
-        let section = measure::section(&settings, *durability, number == 0, &data)?;
-        println!("{}", report::section(&section));
-        sections.push(section);
+        for variants in [false, true] {
+            if let Some(section) = measure::section(&settings, *durability, variants, number == 0, &data)? {
+                println!("{}", report::section(&section));
+                sections.push(section);
+            }
+        }
     }
+    let targets = targets::text(&sections);
+    println!("{targets}");
     let out = match &options.out {
         Some(out) => out.clone(),
         None if options.quick => return Ok(()),
@@ -53,7 +59,7 @@ fn compare(options: &Options) -> Result<()> {
     let plots = out.join("benchmarks");
     fs::create_dir_all(&plots)?;
     let mut text = format!(
-        "# Benchmarks\n\nWritten by `{COMMAND}`; measured on {}. [With more tenants and rows](benchmarks-scale.md).\n\n## How to read this\n\n{}\n{}\n{}",
+        "# Benchmarks\n\nWritten by `{COMMAND}`; measured on {}. [With more tenants and rows](benchmarks-scale.md).\n\n{targets}\n## How to read this\n\n{}\n{}\n{}",
         today(),
         report::method(),
         report::sides(&settings.sides),

@@ -172,7 +172,7 @@ impl Scale {
 /// The sides of these names, in the order of the tables; all if there are none.
 fn find(names: &[String]) -> Result<Vec<&'static Kind>> {
     for name in names {
-        if !sides::ALL.iter().any(|kind| kind.name == name) {
+        if sides::find(name).is_none() {
             let known: Vec<&str> = sides::ALL.iter().map(|kind| kind.name).collect();
             bail!("--side: there is no {name:?}, but {}", known.join(", "));
         }

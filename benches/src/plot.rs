@@ -36,6 +36,9 @@ fn color(kind: &Kind) -> RGBColor {
 
 /// The plots of one durability; their file names and titles.
 pub(crate) fn section(section: &Section, folder: &Path) -> Result<Vec<(String, String)>> {
+    if section.variants {
+        return Ok(Vec::new());
+    }
     let suffix = section.durability.pragma().to_lowercase();
     let mut files = Vec::new();
     let mut add = |name: &str, title: &str, note: &str, panels: Vec<Panel>| -> Result<()> {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use work::Durability;
 use work::window::Traffic;
 
-use crate::measure::{Section, Single, Size, Spread, Windows};
+use crate::measure::{Section, Single, Size, Spread, Windows, median};
 use crate::sides::{BASELINE, Kind, TENANTRY};
 
 /// A table whose columns are padded to one width.
@@ -54,7 +54,7 @@ pub(crate) fn facts(facts: &[(String, String)]) -> String {
 }
 
 /// Three digits that matter.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value {
         value if value >= 1_000.0 => {
             let digits = format!("{value:.0}");
@@ -72,7 +72,7 @@ fn number(value: f64) -> String {
     }
 }
 
-fn ratio(spread: Option<Spread>) -> String {
+pub(crate) fn ratio(spread: Option<Spread>) -> String {
     spread.map_or_else(
         || "–".to_owned(),
         |Spread { median, least, most }| {
@@ -81,33 +81,24 @@ fn ratio(spread: Option<Spread>) -> String {
     )
 }
 
-fn median(numbers: impl IntoIterator<Item = f64>) -> f64 {
-    Spread::of(numbers).map_or(f64::NAN, |spread| spread.median)
-}
-
-fn label(kind: &Kind, durability: Durability) -> String {
-    let syncs = kind.always_syncs && durability == Durability::Normal;
-    if syncs { format!("{} (syncs)", kind.name) } else { kind.name.to_owned() }
-}
-
 /// Everything that was measured at one durability.
 pub(crate) fn section(section: &Section) -> String {
-    let mut text = match section.durability {
-        Durability::Full => "## Every commit synced to disk (`synchronous=FULL`)\n".to_owned(),
-        Durability::Normal => {
-            "## Commits that survive a kill of the process (`synchronous=NORMAL`)\n".to_owned()
-        }
+    let durability = match section.durability {
+        Durability::Full => "Every commit synced to disk (`synchronous=FULL`)",
+        Durability::Normal => "Commits that survive a kill of the process (`synchronous=NORMAL`)",
     };
-    for kind in &section.missing {
-        let _ = write!(text, "\n{} does not offer this durability and was not measured.\n", kind.name);
+    let subject = if section.variants { ": settings of Tenantry" } else { "" };
+    let mut text = format!("## {durability}{subject}\n");
+    if !section.missing.is_empty() {
+        let names: Vec<&str> = section.missing.iter().map(|kind| kind.name).collect();
+        let names = names.join(", ");
+        let _ = write!(
+            text,
+            "\nNot here, since their commits wait for the disk or do not survive a kill: {names}.\n"
+        );
     }
     if section.sides.is_empty() {
         return text;
-    }
-    if section.durability == Durability::Normal && section.sides.iter().any(|kind| kind.always_syncs) {
-        text.push_str(
-            "\n\"(syncs)\": has no cheaper commit that survives a kill of the process, and waits for the disk here too.\n",
-        );
     }
     if !section.single.is_empty() {
         text.push_str("\n### One thread, one operation at a time\n");
@@ -127,7 +118,7 @@ fn single(section: &Section) -> String {
     let baseline = section.baseline();
     let head = || std::iter::once("").chain(section.single.iter().map(|single| single.operation.name()));
     let row = |side: usize, cell: &dyn Fn(&Single) -> String| {
-        let name = label(section.sides[side], section.durability);
+        let name = section.sides[side].name.to_owned();
         std::iter::once(name).chain(section.single.iter().map(cell)).collect::<Vec<_>>()
     };
     let mut text = String::new();
@@ -156,7 +147,7 @@ fn single(section: &Section) -> String {
 /// A latency, in microseconds: the median over the rounds, so that one bad moment of the machine
 /// does not stand for all.
 fn latency(windows: &Windows, side: usize, kind: usize, quantile: f64) -> f64 {
-    median(windows.rounds[side].iter().map(|window| window.latencies[kind].micros(quantile)))
+    median(windows.latencies(side, kind, quantile))
 }
 
 fn worst(windows: &Windows, side: usize, kind: usize) -> f64 {
@@ -179,12 +170,8 @@ fn threads(section: &Section, windows: &Windows) -> String {
         let ratios =
             section.baseline().and_then(|baseline| Spread::of_ratios(&throughput, &throughputs(baseline)));
         let fairness = median(windows.rounds[side].iter().map(work::window::Window::fairness));
-        let mut row = vec![
-            label(kind, section.durability),
-            number(median(throughput)),
-            ratio(ratios),
-            format!("{fairness:.2}"),
-        ];
+        let mut row =
+            vec![kind.name.to_owned(), number(median(throughput)), ratio(ratios), format!("{fairness:.2}")];
         for kind in 0..kinds.len() {
             row.push(number(latency(windows, side, kind, 0.5)));
             row.push(number(latency(windows, side, kind, 0.99)));
@@ -201,11 +188,7 @@ fn threads(section: &Section, windows: &Windows) -> String {
 }
 
 fn neighbours(section: &Section, beside: &Windows) -> String {
-    let alone = section
-        .windows
-        .iter()
-        .find(|windows| windows.plan.traffic == Traffic::Neighbours && windows.plan.threads == 1);
-    let Some(alone) = alone else { return String::new() };
+    let Some(alone) = section.alone() else { return String::new() };
     let kinds = beside.plan.traffic.kinds();
     let mut text = format!(
         "\n### {}\n\nA light tenant inserts and gets one row every 5 ms, alone, and beside another tenant that {} \
@@ -220,17 +203,11 @@ fn neighbours(section: &Section, beside: &Windows) -> String {
                 if column == "p50 alone" { format!("{kind}, µs: {column}") } else { column.to_owned() }
             }));
         for (side, side_kind) in section.sides.iter().enumerate() {
-            let mut row = vec![label(side_kind, section.durability)];
+            let mut row = vec![side_kind.name.to_owned()];
             for quantile in [0.5, 0.99] {
-                let latencies = |windows: &Windows| -> Vec<f64> {
-                    let of_kind =
-                        |window: &work::window::Window| window.latencies[number_of_kind].micros(quantile);
-                    windows.rounds[side].iter().map(of_kind).collect()
-                };
-                let (alone, beside) = (latencies(alone), latencies(beside));
-                row.push(number(median(alone.iter().copied())));
-                row.push(number(median(beside.iter().copied())));
-                row.push(ratio(Spread::of_ratios(&beside, &alone)));
+                row.push(number(latency(alone, side, number_of_kind, quantile)));
+                row.push(number(latency(beside, side, number_of_kind, quantile)));
+                row.push(ratio(section.beside_alone(beside, side, number_of_kind, quantile)));
             }
             table.row(row);
         }
@@ -288,7 +265,10 @@ pub(crate) fn sizes(kinds: &[&'static Kind], sizes: &[Size]) -> String {
 pub(crate) fn method() -> String {
     format!(
         "All sides do the same work on the same rows of about 200 bytes, made from the same seed: tasks with an \
-         index for each tenant by status and time. The audited sides write, in the same transaction as the change, an audit entry with a hash \
+         index for each tenant by status and time. Rows are loaded as they arrive in life, one of each tenant in \
+         turn, so that those of one tenant lie together only where a side puts them together; peers load rows \
+         of several tenants in one transaction, and Tenantry each row in one of its own.\n\n\
+         The audited sides write, in the same transaction as the change, an audit entry with a hash \
          chain of its tenant and a payload of what was before and after, and keep the tenant's counts; their count reads a kept \
          number. The `-plain` sides do none of that, and stand beside them: `{TENANTRY}` always does it. Ratios are to `{BASELINE}`, \
          the same audited work written by hand.\n\n\
@@ -300,6 +280,8 @@ pub(crate) fn method() -> String {
          count differs from what was answered.\n\n\
          SQLx and SeaORM need another version of SQLite's bindings than Tenantry, and one program can link only \
          one. They run in a program of their own, which the runner starts and tells which slice comes next; the time is \
-         taken there, by the same code. Their pools are called from plain threads that wait for the answer.\n"
+         taken there, by the same code. Their pools are called from plain threads that wait for the answer.\n\n\
+         Tenantry's settings are compared in sections of their own. There, `get one of 200` reads a few rows again and \
+         again, which the cache holds, and `get` any row, which it mostly does not.\n"
     )
 }
