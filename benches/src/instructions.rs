@@ -74,7 +74,7 @@ fn per_operation(side: &str, operation: Operation) -> Result<u64> {
 
 /// Instructions of a whole run, and how many operations it did.
 fn counted(side: &str, operation: Operation, scale: usize) -> Result<(u64, u64)> {
-    // Single writes are a fifth as many as single reads in a round.
+    // Of single reads a round has more.
     let inserts = if operation.writes() { scale * 5 } else { scale };
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -104,7 +104,7 @@ pub(crate) fn count(side: &str, operation: &str, inserts: usize) -> Result<()> {
         durability: Durability::Full,
     };
     let mut contender = kind.start(&setup)?.contender.context("the side does not offer this durability")?;
-    contender.load(ROWS)?;
+    contender.load(ROWS, 1)?;
     let (_, steps) = contender.slice(Slice { operation, inserts, number: 0, of: 1 })?;
     println!("{steps}");
     Ok(())

@@ -93,7 +93,13 @@ fn scale(options: &Scale) -> Result<()> {
     let out = options.out.clone().unwrap_or_else(|| PathBuf::from(DOCS));
     let plots = out.join("benchmarks");
     fs::create_dir_all(&plots)?;
-    let described = format!("{rows} rows at most, {} rounds of {} inserts", options.rounds, options.inserts);
+    let described = format!(
+        "{} rows at most, loaded {} of each tenant in turn; {} rounds of {} inserts",
+        report::whole(rows),
+        measure::FEW,
+        options.rounds,
+        options.inserts
+    );
     let mut text = format!(
         "# Benchmarks with more tenants and rows\n\nWritten by `{COMMAND} -- scale`; measured on {}. The sides and the method are those of \
          [the other benchmarks](benchmarks.md): one thread, every commit synced to disk, and ratios are time by the \

@@ -22,6 +22,8 @@ use crate::sides::{BASELINE, Kind, TENANTRY};
 
 /// Turns of a side within a round of single operations.
 const SLICES: usize = 20;
+/// Rows of a tenant that are loaded in turn in the scale run, where one would take too long.
+pub(crate) const FEW: usize = 4;
 /// Threads that flood a tenant beside the light one.
 const FLOOD: usize = 8;
 const NEIGHBOURS: &str = "noisy neighbour";
@@ -91,9 +93,14 @@ impl Section {
         self.sides.iter().position(|kind| kind.name == name)
     }
 
-    /// The place of the side that ratios are to.
+    /// The side that ratios are to.
+    pub(crate) fn baseline_name(&self) -> &'static str {
+        if self.variants { TENANTRY } else { BASELINE }
+    }
+
+    /// Its place.
     pub(crate) fn baseline(&self) -> Option<usize> {
-        self.side(BASELINE)
+        self.side(self.baseline_name())
     }
 
     /// The light tenant without a flood.
@@ -313,7 +320,7 @@ pub(crate) fn section(
         return Ok(Some(section));
     }
     eprintln!("{durability:?}: {sides} sides, loading {} rows each", settings.tenants * settings.rows);
-    field.at_once(|contender| contender.load(settings.rows))?;
+    field.at_once(|contender| contender.load(settings.rows, 1))?;
     // The first round only warms up.
     for round in 0..=settings.rounds {
         eprintln!("{durability:?}: single operations, round {round} of {}", settings.rounds);
@@ -351,6 +358,48 @@ pub(crate) struct Size {
     pub(crate) single: Vec<Single>,
 }
 
+impl Size {
+    /// Microseconds of an operation on a side, median of the rounds.
+    pub(crate) fn micros(&self, operation: usize, side: usize) -> f64 {
+        median(self.single[operation].micros[side].iter().copied())
+    }
+}
+
+/// Sizes of which one quantity grows.
+pub(crate) struct Curve<'s> {
+    pub(crate) file: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) sizes: Vec<&'s Size>,
+    /// That quantity.
+    pub(crate) place: fn(&Size) -> usize,
+}
+
+/// The scale run's two questions.
+pub(crate) fn curves(sizes: &[Size]) -> Vec<Curve<'_>> {
+    let most = sizes.iter().map(|size| size.tenants * size.rows).max().unwrap_or(0);
+    let by_tenants = sizes.iter().filter(|size| size.tenants * size.rows == most).collect();
+    let by_rows = sizes.iter().filter(|size| size.tenants == 1).collect();
+    let mut curves = vec![
+        Curve {
+            file: "scale-tenants.svg",
+            title: "The same rows in more and more tenants",
+            sizes: by_tenants,
+            place: |size| size.tenants,
+        },
+        Curve {
+            file: "scale-rows.svg",
+            title: "One tenant with more and more rows",
+            sizes: by_rows,
+            place: |size| size.rows,
+        },
+    ];
+    for Curve { sizes, place, .. } in &mut curves {
+        sizes.sort_by_key(|size| place(size));
+    }
+    curves.retain(|curve| curve.sizes.len() > 1);
+    curves
+}
+
 /// Measures a few operations at one size.
 pub(crate) fn size(
     sides: &[&'static Kind],
@@ -362,7 +411,7 @@ pub(crate) fn size(
     let folder = tempfile::tempdir_in(folder)?;
     eprintln!("{tenants} tenants with {rows} rows each: loading");
     let mut field = Field::start(sides, &setup(&folder, tenants, Durability::Full))?;
-    field.at_once(|contender| contender.load(rows))?;
+    field.at_once(|contender| contender.load(rows, FEW))?;
     let operations = [Operation::Insert, Operation::Get, Operation::Newest, Operation::Count];
     let mut single = operations.map(|operation| Single { operation, micros: vec![Vec::new(); sides.len()] });
     for round in 0..=rounds {

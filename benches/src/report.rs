@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use work::Durability;
 use work::window::Traffic;
 
-use crate::measure::{Section, Single, Size, Spread, Windows, median};
+use crate::measure::{Curve, Section, Single, Size, Spread, Windows, curves, median};
 use crate::sides::{BASELINE, Kind, TENANTRY};
 
 /// A table whose columns are padded to one width.
@@ -56,20 +56,17 @@ pub(crate) fn facts(facts: &[(String, String)]) -> String {
 /// Three digits that matter.
 pub(crate) fn number(value: f64) -> String {
     match value {
-        value if value >= 1_000.0 => {
-            let digits = format!("{value:.0}");
-            let groups: Vec<&str> = digits
-                .as_bytes()
-                .rchunks(3)
-                .rev()
-                .filter_map(|group| std::str::from_utf8(group).ok())
-                .collect();
-            groups.join(",")
-        }
+        value if value >= 1_000.0 => whole(value.round() as usize),
         value if value >= 100.0 => format!("{value:.0}"),
         value if value >= 10.0 => format!("{value:.1}"),
         value => format!("{value:.2}"),
     }
+}
+
+pub(crate) fn whole(value: usize) -> String {
+    let digits = value.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev();
+    groups.filter_map(|group| std::str::from_utf8(group).ok()).collect::<Vec<_>>().join(",")
 }
 
 pub(crate) fn ratio(spread: Option<Spread>) -> String {
@@ -131,8 +128,8 @@ fn single(section: &Section) -> String {
         }
         let _ = write!(
             text,
-            "\nTime by the time of `{BASELINE}`: **below 1 is faster than hand-written**. Median of the rounds \
-             (smallest to largest).\n\n{}",
+            "\nTime by the time of `{}`: **below 1 is faster**. Median of the rounds (smallest to largest).\n\n{}",
+            section.baseline_name(),
             ratios.text()
         );
     }
@@ -181,8 +178,9 @@ fn threads(section: &Section, windows: &Windows) -> String {
     }
     let name = capital(&windows.name);
     format!(
-        "\n### {name}\n\nThroughput by that of `{BASELINE}`: **above 1 is more than hand-written**. Fairness: \
-         operations of the slowest thread by those of the fastest.\n\n{}",
+        "\n### {name}\n\nThroughput by that of `{}`: **above 1 is more**. Fairness: operations of the slowest \
+         thread by those of the fastest.\n\n{}",
+        section.baseline_name(),
         table.text()
     )
 }
@@ -230,10 +228,33 @@ pub(crate) fn sides(kinds: &[&'static Kind]) -> String {
     table.text()
 }
 
+/// What a curve's last size costs by its first: 1 is flat.
+fn growth(kinds: &[&'static Kind], sizes: &[Size]) -> String {
+    let mut text = String::new();
+    for Curve { title, sizes, .. } in curves(sizes) {
+        let (Some(first), Some(last)) = (sizes.first(), sizes.last()) else { continue };
+        let mut table = Table::new(std::iter::once("").chain(kinds.iter().map(|kind| kind.name)));
+        for (operation, single) in first.single.iter().enumerate() {
+            let grown = |side| number(last.micros(operation, side) / first.micros(operation, side));
+            table.row(std::iter::once(single.operation.name().to_owned()).chain((0..kinds.len()).map(grown)));
+        }
+        let _ = write!(
+            text,
+            "\n## {title}\n\nTime with {} tenants of {} rows by that with {} of {}; 1 is flat.\n\n{}",
+            whole(last.tenants),
+            whole(last.rows),
+            whole(first.tenants),
+            whole(first.rows),
+            table.text()
+        );
+    }
+    text
+}
+
 /// The tables of the scale run.
 pub(crate) fn sizes(kinds: &[&'static Kind], sizes: &[Size]) -> String {
     let baseline = kinds.iter().position(|kind| kind.name == BASELINE);
-    let mut text = String::new();
+    let mut text = growth(kinds, sizes);
     let Some(first) = sizes.first() else { return text };
     for (number_of_operation, single) in first.single.iter().enumerate() {
         let mut head = vec!["tenants".to_owned(), "rows of each".to_owned()];
@@ -244,11 +265,8 @@ pub(crate) fn sizes(kinds: &[&'static Kind], sizes: &[Size]) -> String {
         let mut table = Table::new(head);
         for size in sizes {
             let micros = &size.single[number_of_operation].micros;
-            let mut row = vec![number(size.tenants as f64), number(size.rows as f64)];
-            for value in &mut row {
-                *value = value.trim_end_matches(".00").trim_end_matches(".0").to_owned();
-            }
-            row.extend(micros.iter().map(|rounds| number(median(rounds.iter().copied()))));
+            let mut row = vec![whole(size.tenants), whole(size.rows)];
+            row.extend((0..kinds.len()).map(|side| number(size.micros(number_of_operation, side))));
             for (side, _) in kinds.iter().enumerate().filter(|(_, kind)| kind.name != BASELINE) {
                 row.push(ratio(
                     baseline.and_then(|baseline| Spread::of_ratios(&micros[side], &micros[baseline])),
@@ -271,7 +289,7 @@ pub(crate) fn method() -> String {
          The audited sides write, in the same transaction as the change, an audit entry with a hash \
          chain of its tenant and a payload of what was before and after, and keep the tenant's counts; their count reads a kept \
          number. The `-plain` sides do none of that, and stand beside them: `{TENANTRY}` always does it. Ratios are to `{BASELINE}`, \
-         the same audited work written by hand.\n\n\
+         the same audited work written by hand, and among Tenantry's settings to `{TENANTRY}`.\n\n\
          The sides run in one run of the program and take turns in small slices, so that what else the machine \
          does meets all of them. A ratio is taken within a round; the tables have the median of the rounds with the \
          smallest and the largest. Threads run for a fixed time, each for tenants of its own. Latencies are the median over \

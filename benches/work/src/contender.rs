@@ -1,6 +1,7 @@
 //! One side with its data: it carries out rounds and windows, and knows what must be in the file.
 
 use std::hint::black_box;
+use std::iter::repeat_n;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -21,13 +22,13 @@ const CLEAN: usize = 500;
 /// What is asked of a contender, wherever it runs. Contenders that were asked the same hold the
 /// same rows.
 pub trait Run: Send {
-    /// Fills the tables with as many rows of each tenant, mixed as they arrive in life: one of each
+    /// Fills the tables with as many rows of each tenant, mixed as they arrive in life: a few of each
     /// in turn. Comes first.
     ///
     /// # Errors
     ///
     /// If a write fails.
-    fn load(&mut self, rows: usize) -> Result<()>;
+    fn load(&mut self, rows: usize, few: usize) -> Result<()>;
 
     /// Carries out one of the slices of a round; how long its steps took, and how many they were.
     ///
@@ -182,17 +183,17 @@ impl<S: Side> Contender<S> {
 }
 
 impl<S: Side> Run for Contender<S> {
-    fn load(&mut self, rows: usize) -> Result<()> {
+    fn load(&mut self, rows: usize, few: usize) -> Result<()> {
         let tenants = self.ids.len();
-        let all = rows * tenants;
-        for start in (0..all).step_by(LOAD) {
-            let places = start..all.min(start + LOAD);
-            let rows: Vec<_> = places.map(|place| (place % tenants, self.dice.task())).collect();
-            for ((tenant, _), id) in rows.iter().zip(self.side.load(&rows)?) {
+        let turn = |first| (0..tenants).flat_map(move |tenant| repeat_n(tenant, few.min(rows - first)));
+        let order: Vec<usize> = (0..rows).step_by(few).flat_map(turn).collect();
+        for tenants in order.chunks(LOAD) {
+            let rows: Vec<_> = tenants.iter().map(|tenant| (*tenant, self.dice.task())).collect();
+            for (tenant, id) in tenants.iter().zip(self.side.load(&rows)?) {
                 self.ids[*tenant].push(id);
             }
         }
-        self.writes += i64::try_from(all)?;
+        self.writes += i64::try_from(order.len())?;
         self.side.loaded()?;
         self.workers.push(self.side.worker()?);
         Ok(())

@@ -23,7 +23,7 @@ pub type Versions = Vec<(String, String)>;
 enum Request {
     /// The first.
     Create(Setup),
-    Load(usize),
+    Load(usize, usize),
     Slice(Slice),
     Window(Plan),
     Totals,
@@ -92,8 +92,8 @@ impl Drop for Remote {
 }
 
 impl Run for Remote {
-    fn load(&mut self, rows: usize) -> Result<()> {
-        match self.ask(&Request::Load(rows))? {
+    fn load(&mut self, rows: usize, few: usize) -> Result<()> {
+        match self.ask(&Request::Load(rows, few))? {
             Answer::Loaded => Ok(()),
             other => bail!("an answer to another question: {other:?}"),
         }
@@ -136,7 +136,7 @@ pub fn serve(versions: &Versions, create: impl Fn(&Setup) -> Result<Option<Box<d
                 contender = made;
                 Answer::Created(contender.is_some(), versions.clone())
             }),
-            (Request::Load(rows), Some(contender)) => contender.load(rows).map(|()| Answer::Loaded),
+            (Request::Load(rows, few), Some(contender)) => contender.load(rows, few).map(|()| Answer::Loaded),
             (Request::Slice(slice), Some(contender)) => {
                 contender.slice(slice).map(|(taken, steps)| Answer::Slice(taken, steps))
             }
