@@ -127,11 +127,12 @@ fn about(data: &Path, versions: &[(String, String)], described: &str) -> Result<
 fn described(settings: &Settings) -> String {
     let threads: Vec<String> = settings.threads.iter().map(ToString::to_string).collect();
     format!(
-        "{} tenants with {} rows each, {} rounds of {} inserts and {} ms of threads ({}){}",
+        "{} tenants with {} rows each, {} rounds of {} inserts ({} times as many where commits do not wait for the disk) and {} ms of threads ({}){}",
         settings.tenants,
         settings.rows,
         settings.rounds,
         settings.inserts,
+        measure::MORE,
         settings.window.as_millis(),
         threads.join(", "),
         settings.only.as_ref().map_or(String::new(), |only| format!(", only {only:?}"))

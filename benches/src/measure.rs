@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use work::contender::{Slice, Totals};
+use work::task::Dice;
 use work::window::{Plan, Traffic, Window};
 use work::{Durability, Operation, Run, Setup};
 
@@ -24,6 +25,9 @@ use crate::sides::{BASELINE, Kind, TENANTRY};
 const SLICES: usize = 20;
 /// Rows of a tenant that are loaded in turn in the scale run, where one would take too long.
 pub(crate) const FEW: usize = 4;
+/// How many times as many operations a round has where commits do not wait for the disk: enough for
+/// several checkpoints.
+pub(crate) const MORE: usize = 5;
 /// Threads that flood a tenant beside the light one.
 const FLOOD: usize = 8;
 const NEIGHBOURS: &str = "noisy neighbour";
@@ -180,12 +184,18 @@ struct Field {
     contenders: Vec<Box<dyn Run>>,
     missing: Vec<&'static Kind>,
     versions: Vec<(String, String)>,
+    dice: Dice,
 }
 
 impl Field {
     fn start(sides: &[&'static Kind], setup: &Setup) -> Result<Self> {
-        let mut field =
-            Self { kinds: Vec::new(), contenders: Vec::new(), missing: Vec::new(), versions: Vec::new() };
+        let mut field = Self {
+            kinds: Vec::new(),
+            contenders: Vec::new(),
+            missing: Vec::new(),
+            versions: Vec::new(),
+            dice: Dice::new(&[2]),
+        };
         for kind in sides {
             let folder = setup.folder.join(kind.name);
             std::fs::create_dir(&folder)?;
@@ -208,16 +218,14 @@ impl Field {
         Ok(field)
     }
 
-    /// Calls every side once, beginning with another one each time.
-    fn each<R>(
-        &mut self,
-        first: usize,
-        mut call: impl FnMut(&mut dyn Run) -> Result<R>,
-    ) -> Result<Vec<(usize, R)>> {
-        let count = self.contenders.len();
-        (0..count)
-            .map(|offset| {
-                let side = (first + offset) % count;
+    /// Calls every side once, in an order that is drawn anew each time: none is always the one that
+    /// follows another's work in the background.
+    fn each<R>(&mut self, mut call: impl FnMut(&mut dyn Run) -> Result<R>) -> Result<Vec<(usize, R)>> {
+        let mut order: Vec<usize> = (0..self.contenders.len()).collect();
+        order.sort_by_cached_key(|_| self.dice.roll(usize::MAX));
+        order
+            .into_iter()
+            .map(|side| {
                 let result = call(&mut *self.contenders[side])
                     .with_context(|| format!("{} has failed", self.kinds[side].name))?;
                 Ok((side, result))
@@ -243,11 +251,11 @@ impl Field {
     }
 
     /// One round of single operations: microseconds per operation of each side.
-    fn round(&mut self, round: usize, operation: Operation, inserts: usize) -> Result<Vec<f64>> {
+    fn round(&mut self, operation: Operation, inserts: usize) -> Result<Vec<f64>> {
         let mut taken = vec![(Duration::ZERO, 0); self.contenders.len()];
         for number in 0..SLICES {
             let slice = Slice { operation, inserts, number, of: SLICES };
-            for (side, (time, steps)) in self.each(round + number, |contender| contender.slice(slice))? {
+            for (side, (time, steps)) in self.each(|contender| contender.slice(slice))? {
                 taken[side].0 += time;
                 taken[side].1 += steps;
             }
@@ -279,8 +287,8 @@ impl Field {
     }
 }
 
-/// Measures everything at one durability, or a little of Tenantry's variants; none if no variant is
-/// to run. Reads are the same at each durability.
+/// Measures everything at one durability, or a little of Tenantry's variants; none if nothing of
+/// it was chosen. Reads are the same at each durability.
 pub(crate) fn section(
     settings: &Settings,
     durability: Durability,
@@ -293,7 +301,11 @@ pub(crate) fn section(
         false => !kind.variant,
     };
     let sides: Vec<&'static Kind> = settings.sides.iter().filter(takes_part).copied().collect();
-    if sides.iter().all(|kind| kind.variant != variants) {
+    let mut operations = operations(variants);
+    operations.retain(|operation| settings.wants(operation.name()) && (reads || operation.writes()));
+    let mut windows = windows(settings, variants);
+    windows.retain(|(name, _)| settings.wants(name));
+    if sides.iter().all(|kind| kind.variant != variants) || operations.is_empty() && windows.is_empty() {
         return Ok(None);
     }
     let folder = tempfile::tempdir_in(folder)?;
@@ -304,14 +316,12 @@ pub(crate) fn section(
         variants,
         sides: field.kinds.clone(),
         missing: field.missing.clone(),
-        single: operations(variants)
+        single: operations
             .into_iter()
-            .filter(|operation| settings.wants(operation.name()) && (reads || operation.writes()))
             .map(|operation| Single { operation, micros: vec![Vec::new(); sides] })
             .collect(),
-        windows: windows(settings, variants)
+        windows: windows
             .into_iter()
-            .filter(|(name, _)| settings.wants(name))
             .map(|(name, plan)| Windows { name, plan, rounds: vec![Vec::new(); sides] })
             .collect(),
         versions: field.versions.clone(),
@@ -319,13 +329,17 @@ pub(crate) fn section(
     if sides == 0 {
         return Ok(Some(section));
     }
+    let inserts = match durability {
+        Durability::Full => settings.inserts,
+        Durability::Normal => settings.inserts * MORE,
+    };
     eprintln!("{durability:?}: {sides} sides, loading {} rows each", settings.tenants * settings.rows);
     field.at_once(|contender| contender.load(settings.rows, 1))?;
     // The first round only warms up.
     for round in 0..=settings.rounds {
         eprintln!("{durability:?}: single operations, round {round} of {}", settings.rounds);
         for Single { operation, micros } in &mut section.single {
-            for (side, taken) in field.round(round, *operation, settings.inserts)?.into_iter().enumerate() {
+            for (side, taken) in field.round(*operation, inserts)?.into_iter().enumerate() {
                 if round > 0 {
                     micros[side].push(taken);
                 }
@@ -336,7 +350,7 @@ pub(crate) fn section(
     for round in 0..if section.windows.is_empty() { 0 } else { settings.rounds } {
         eprintln!("{durability:?}: threads, round {} of {}", round + 1, settings.rounds);
         for Windows { plan, rounds, .. } in &mut section.windows {
-            for (side, window) in field.each(round, |contender| contender.window(*plan))? {
+            for (side, window) in field.each(|contender| contender.window(*plan))? {
                 rounds[side].push(window);
             }
         }
@@ -417,7 +431,7 @@ pub(crate) fn size(
     for round in 0..=rounds {
         eprintln!("{tenants} tenants with {rows} rows each: round {round} of {rounds}");
         for Single { operation, micros } in &mut single {
-            for (side, taken) in field.round(round, *operation, inserts)?.into_iter().enumerate() {
+            for (side, taken) in field.round(*operation, inserts)?.into_iter().enumerate() {
                 if round > 0 {
                     micros[side].push(taken);
                 }

@@ -290,7 +290,7 @@ pub(crate) fn method() -> String {
          chain of its tenant and a payload of what was before and after, and keep the tenant's counts; their count reads a kept \
          number. The `-plain` sides do none of that, and stand beside them: `{TENANTRY}` always does it. Ratios are to `{BASELINE}`, \
          the same audited work written by hand, and among Tenantry's settings to `{TENANTRY}`.\n\n\
-         The sides run in one run of the program and take turns in small slices, so that what else the machine \
+         The sides run in one run of the program and take turns in small slices, in an order drawn anew each time, so that what else the machine \
          does meets all of them. A ratio is taken within a round; the tables have the median of the rounds with the \
          smallest and the largest. Threads run for a fixed time, each for tenants of its own. Latencies are the median over \
          the rounds of each round's percentile; the maximum is that of all rounds. The run counts only if at the end all \
