@@ -165,11 +165,17 @@ fn peers(section: &Section) -> String {
 
 /// Both, of all sections.
 pub(crate) fn text(sections: &[Section]) -> String {
+    let compared = |section: &&Section| !section.variants && section.baseline().is_some();
+    let compared: Vec<&Section> =
+        sections.iter().filter(compared).filter(|section| section.side(TENANTRY).is_some()).collect();
+    if compared.is_empty() {
+        return String::new();
+    }
     let mut text = format!(
         "## Targets\n\nAgainst `{BASELINE}` where nothing else is named; level is {LEVEL} or more. Median of the \
          rounds (smallest to largest).\n"
     );
-    for section in sections.iter().filter(|section| !section.variants) {
+    for section in compared {
         let mut table = Table::new(["", "target", "measured", "verdict"]);
         for (what, wanted, measured) in targets(section) {
             let verdict = wanted.verdict(measured.median).to_owned();
