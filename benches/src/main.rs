@@ -103,7 +103,7 @@ fn scale(options: &Scale) -> Result<()> {
     let mut text = format!(
         "# Benchmarks with more tenants and rows\n\nWritten by `{COMMAND} -- scale`; measured on {}. The sides and the method are those of \
          [the other benchmarks](benchmarks.md): one thread, every commit synced to disk, and ratios are time by the \
-         time of `{}` in the same round, median (smallest to largest).\n\n{}\n{}{tables}",
+         time of `{}` in the same round, median (smallest to largest). A tenant of fewer rows than 50 has a shorter list.\n\n{}\n{}{tables}",
         today(),
         sides::BASELINE,
         report::sides(&sides),

@@ -240,7 +240,7 @@ fn growth(kinds: &[&'static Kind], sizes: &[Size]) -> String {
         }
         let _ = write!(
             text,
-            "\n## {title}\n\nTime with {} tenants of {} rows by that with {} of {}; 1 is flat.\n\n{}",
+            "\n## {title}\n\nTime at {} tenants × {} rows by that at {} × {}; 1 is flat.\n\n{}",
             whole(last.tenants),
             whole(last.rows),
             whole(first.tenants),
