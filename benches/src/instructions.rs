@@ -4,7 +4,6 @@
 //! They are compared with those in `instructions.txt`, which `--record` writes anew. They depend on
 //! the compiler and on the processor that valgrind shows to the program.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,7 +11,7 @@ use work::contender::Slice;
 use work::{Durability, Operation, Setup};
 
 use crate::report::Table;
-use crate::sides::{ALL, BASELINE, TENANTRY};
+use crate::sides::{self, BASELINE, TENANTRY};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.txt");
 const RECORDED: &str = include_str!("../instructions.txt");
@@ -75,7 +74,7 @@ fn per_operation(side: &str, operation: Operation) -> Result<u64> {
 
 /// Instructions of a whole run, and how many operations it did.
 fn counted(side: &str, operation: Operation, scale: usize) -> Result<(u64, u64)> {
-    // Single writes are a fifth as many as single reads in a round.
+    // Of single reads a round has more.
     let inserts = if operation.writes() { scale * 5 } else { scale };
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -94,14 +93,18 @@ fn counted(side: &str, operation: Operation, scale: usize) -> Result<(u64, u64)>
 
 /// What is counted: one side and one operation, without turns.
 pub(crate) fn count(side: &str, operation: &str, inserts: usize) -> Result<()> {
-    let kind = ALL.iter().find(|kind| kind.name == side).context("no such side")?;
+    let kind = sides::find(side).context("no such side")?;
     let operation =
         Operation::ALL.into_iter().find(|known| known.name() == operation).context("no such operation")?;
     let folder = tempfile::tempdir()?;
-    let folder: &Path = folder.path();
-    let setup = Setup { folder: folder.to_owned(), tenants: TENANTS, durability: Durability::Full };
+    let setup = Setup {
+        side: side.to_owned(),
+        folder: folder.path().to_owned(),
+        tenants: TENANTS,
+        durability: Durability::Full,
+    };
     let mut contender = kind.start(&setup)?.contender.context("the side does not offer this durability")?;
-    contender.load(ROWS, 10)?;
+    contender.load(ROWS, 1)?;
     let (_, steps) = contender.slice(Slice { operation, inserts, number: 0, of: 1 })?;
     println!("{steps}");
     Ok(())

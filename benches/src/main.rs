@@ -13,6 +13,7 @@ mod options;
 mod plot;
 mod report;
 mod sides;
+mod targets;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,10 +42,15 @@ fn compare(options: &Options) -> Result<()> {
     let data = data_folder(options.dir.as_deref());
     let mut sections = Vec::new();
     for (number, durability) in settings.durabilities.iter().enumerate() {
-        let section = measure::section(&settings, *durability, number == 0, &data)?;
-        println!("{}", report::section(&section));
-        sections.push(section);
+        for variants in [false, true] {
+            if let Some(section) = measure::section(&settings, *durability, variants, number == 0, &data)? {
+                println!("{}", report::section(&section));
+                sections.push(section);
+            }
+        }
     }
+    let targets = targets::text(&sections);
+    println!("{targets}");
     let out = match &options.out {
         Some(out) => out.clone(),
         None if options.quick => return Ok(()),
@@ -53,7 +59,7 @@ fn compare(options: &Options) -> Result<()> {
     let plots = out.join("benchmarks");
     fs::create_dir_all(&plots)?;
     let mut text = format!(
-        "# Benchmarks\n\nWritten by `{COMMAND}`; measured on {}. [With more tenants and rows](benchmarks-scale.md).\n\n## How to read this\n\n{}\n{}\n{}",
+        "# Benchmarks\n\nWritten by `{COMMAND}`; measured on {}. [With more tenants and rows](benchmarks-scale.md).\n\n{targets}\n## How to read this\n\n{}\n{}\n{}",
         today(),
         report::method(),
         report::sides(&settings.sides),
@@ -87,11 +93,17 @@ fn scale(options: &Scale) -> Result<()> {
     let out = options.out.clone().unwrap_or_else(|| PathBuf::from(DOCS));
     let plots = out.join("benchmarks");
     fs::create_dir_all(&plots)?;
-    let described = format!("{rows} rows at most, {} rounds of {} inserts", options.rounds, options.inserts);
+    let described = format!(
+        "{} rows at most, loaded {} of each tenant in turn; {} rounds of {} inserts",
+        report::whole(rows),
+        measure::FEW,
+        options.rounds,
+        options.inserts
+    );
     let mut text = format!(
         "# Benchmarks with more tenants and rows\n\nWritten by `{COMMAND} -- scale`; measured on {}. The sides and the method are those of \
          [the other benchmarks](benchmarks.md): one thread, every commit synced to disk, and ratios are time by the \
-         time of `{}` in the same round, median (smallest to largest).\n\n{}\n{}{tables}",
+         time of `{}` in the same round, median (smallest to largest). A tenant of fewer rows than 50 has a shorter list.\n\n{}\n{}{tables}",
         today(),
         sides::BASELINE,
         report::sides(&sides),
@@ -115,11 +127,12 @@ fn about(data: &Path, versions: &[(String, String)], described: &str) -> Result<
 fn described(settings: &Settings) -> String {
     let threads: Vec<String> = settings.threads.iter().map(ToString::to_string).collect();
     format!(
-        "{} tenants with {} rows each, {} rounds of {} inserts and {} ms of threads ({}){}",
+        "{} tenants with {} rows each, {} rounds of {} inserts ({} times as many where commits do not wait for the disk) and {} ms of threads ({}){}",
         settings.tenants,
         settings.rows,
         settings.rounds,
         settings.inserts,
+        measure::MORE,
         settings.window.as_millis(),
         threads.join(", "),
         settings.only.as_ref().map_or(String::new(), |only| format!(", only {only:?}"))

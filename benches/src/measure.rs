@@ -9,20 +9,25 @@
 //! entries with payloads of the same length.
 
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use work::contender::{Slice, Totals};
+use work::task::Dice;
 use work::window::{Plan, Traffic, Window};
 use work::{Durability, Operation, Run, Setup};
 
 use crate::options::Settings;
-use crate::sides::{BASELINE, Kind};
+use crate::sides::{BASELINE, Kind, TENANTRY};
 
 /// Turns of a side within a round of single operations.
 const SLICES: usize = 20;
-/// Rows of one transaction when tables are filled.
-const BATCH: usize = 4;
+/// Rows of a tenant that are loaded in turn in the scale run, where one would take too long.
+pub(crate) const FEW: usize = 4;
+/// How many times as many operations a round has where commits do not wait for the disk: enough for
+/// several checkpoints.
+pub(crate) const MORE: usize = 5;
 /// Threads that flood a tenant beside the light one.
 const FLOOD: usize = 8;
 const NEIGHBOURS: &str = "noisy neighbour";
@@ -30,6 +35,8 @@ const NEIGHBOURS: &str = "noisy neighbour";
 /// What was measured at one durability.
 pub(crate) struct Section {
     pub(crate) durability: Durability,
+    /// Whether it is about Tenantry with other settings.
+    pub(crate) variants: bool,
     pub(crate) sides: Vec<&'static Kind>,
     /// Sides that do not offer this durability.
     pub(crate) missing: Vec<&'static Kind>,
@@ -62,6 +69,11 @@ pub(crate) struct Spread {
     pub(crate) most: f64,
 }
 
+/// The median alone.
+pub(crate) fn median(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    Spread::of(numbers).map_or(f64::NAN, |spread| spread.median)
+}
+
 impl Spread {
     pub(crate) fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut numbers: Vec<f64> = numbers.into_iter().collect();
@@ -80,38 +92,83 @@ impl Spread {
 }
 
 impl Section {
-    /// The place of the side that ratios are to.
+    /// The place of a side.
+    pub(crate) fn side(&self, name: &str) -> Option<usize> {
+        self.sides.iter().position(|kind| kind.name == name)
+    }
+
+    /// The side that ratios are to.
+    pub(crate) fn baseline_name(&self) -> &'static str {
+        if self.variants { TENANTRY } else { BASELINE }
+    }
+
+    /// Its place.
     pub(crate) fn baseline(&self) -> Option<usize> {
-        self.sides.iter().position(|kind| kind.name == BASELINE)
+        self.side(self.baseline_name())
+    }
+
+    /// The light tenant without a flood.
+    pub(crate) fn alone(&self) -> Option<&Windows> {
+        let is_alone = |plan: &Plan| plan.traffic == Traffic::Neighbours && plan.threads == 1;
+        self.windows.iter().find(|windows| is_alone(&windows.plan))
+    }
+
+    /// A latency of the light tenant beside a flood by that alone.
+    pub(crate) fn beside_alone(
+        &self,
+        beside: &Windows,
+        side: usize,
+        kind: usize,
+        quantile: f64,
+    ) -> Option<Spread> {
+        let alone = self.alone()?.latencies(side, kind, quantile);
+        Spread::of_ratios(&beside.latencies(side, kind, quantile), &alone)
+    }
+}
+
+impl Windows {
+    /// A latency of a side in each round, in microseconds.
+    pub(crate) fn latencies(&self, side: usize, kind: usize, quantile: f64) -> Vec<f64> {
+        self.rounds[side].iter().map(|window| window.latencies[kind].micros(quantile)).collect()
     }
 }
 
 /// The names of all operations of a run.
 pub(crate) fn names(settings: &Settings) -> Vec<String> {
     let single = Operation::ALL.iter().map(|operation| operation.name().to_owned());
-    let mut names: Vec<String> = single.chain(windows(settings).into_iter().map(|(name, _)| name)).collect();
+    let windows = windows(settings, false).into_iter().map(|(name, _)| name);
+    let mut names: Vec<String> = single.chain(windows).collect();
     names.dedup();
     names
 }
 
 /// How many tenants the operations need that were chosen.
 pub(crate) fn tenants_needed(settings: &Settings) -> usize {
-    let windows = windows(settings).into_iter().filter(|(name, _)| settings.wants(name));
+    let windows = windows(settings, false).into_iter().filter(|(name, _)| settings.wants(name));
     windows.map(|(_, plan)| plan.tenants()).max().unwrap_or(1)
 }
 
-fn windows(settings: &Settings) -> Vec<(String, Plan)> {
+fn operations(variants: bool) -> Vec<Operation> {
+    if variants {
+        return vec![Operation::Insert, Operation::Get, Operation::GetAgain];
+    }
+    Operation::ALL.into_iter().filter(|operation| *operation != Operation::GetAgain).collect()
+}
+
+fn windows(settings: &Settings, variants: bool) -> Vec<(String, Plan)> {
     let name = |what: &str, threads| match threads {
         1 => format!("{what}, 1 thread"),
         _ => format!("{what}, {threads} threads"),
     };
     let plan = |traffic, threads, time| Plan { traffic, threads, time };
-    let mut windows: Vec<(String, Plan)> = settings
-        .threads
-        .iter()
-        .map(|threads| (name("insert", *threads), plan(Traffic::Insert, *threads, settings.window)))
-        .collect();
-    if let Some(most) = settings.threads.iter().max() {
+    let insert =
+        |threads: &usize| (name("insert", *threads), plan(Traffic::Insert, *threads, settings.window));
+    let most = settings.threads.iter().max();
+    if variants {
+        return most.map(insert).into_iter().collect();
+    }
+    let mut windows: Vec<(String, Plan)> = settings.threads.iter().map(insert).collect();
+    if let Some(most) = most {
         windows.push((name("mixed", *most), plan(Traffic::Mixed, *most, settings.window)));
     }
     // The light tenant does little: it needs longer.
@@ -127,17 +184,23 @@ struct Field {
     contenders: Vec<Box<dyn Run>>,
     missing: Vec<&'static Kind>,
     versions: Vec<(String, String)>,
+    dice: Dice,
 }
 
 impl Field {
     fn start(sides: &[&'static Kind], setup: &Setup) -> Result<Self> {
-        let mut field =
-            Self { kinds: Vec::new(), contenders: Vec::new(), missing: Vec::new(), versions: Vec::new() };
+        let mut field = Self {
+            kinds: Vec::new(),
+            contenders: Vec::new(),
+            missing: Vec::new(),
+            versions: Vec::new(),
+            dice: Dice::new(&[2]),
+        };
         for kind in sides {
             let folder = setup.folder.join(kind.name);
             std::fs::create_dir(&folder)?;
             let started = kind
-                .start(&Setup { folder, ..setup.clone() })
+                .start(&Setup { side: kind.name.to_owned(), folder, ..setup.clone() })
                 .with_context(|| format!("{} cannot be made", kind.name))?;
             match started.contender {
                 Some(contender) => {
@@ -155,16 +218,14 @@ impl Field {
         Ok(field)
     }
 
-    /// Calls every side once, beginning with another one each time.
-    fn each<R>(
-        &mut self,
-        first: usize,
-        mut call: impl FnMut(&mut dyn Run) -> Result<R>,
-    ) -> Result<Vec<(usize, R)>> {
-        let count = self.contenders.len();
-        (0..count)
-            .map(|offset| {
-                let side = (first + offset) % count;
+    /// Calls every side once, in an order that is drawn anew each time: none is always the one that
+    /// follows another's work in the background.
+    fn each<R>(&mut self, mut call: impl FnMut(&mut dyn Run) -> Result<R>) -> Result<Vec<(usize, R)>> {
+        let mut order: Vec<usize> = (0..self.contenders.len()).collect();
+        order.sort_by_cached_key(|_| self.dice.roll(usize::MAX));
+        order
+            .into_iter()
+            .map(|side| {
                 let result = call(&mut *self.contenders[side])
                     .with_context(|| format!("{} has failed", self.kinds[side].name))?;
                 Ok((side, result))
@@ -172,12 +233,29 @@ impl Field {
             .collect()
     }
 
+    /// Calls all sides at the same time, for what is not timed.
+    fn at_once<R: Send>(&mut self, call: impl Fn(&mut dyn Run) -> Result<R> + Sync) -> Result<Vec<R>> {
+        let call = &call;
+        thread::scope(|scope| {
+            let contenders = self.contenders.iter_mut();
+            let running: Vec<_> =
+                contenders.map(|contender| scope.spawn(move || call(&mut **contender))).collect();
+            let sides = running.into_iter().zip(&self.kinds);
+            sides
+                .map(|(thread, kind)| {
+                    let result = thread.join().map_err(|_| anyhow!("a thread panicked"))?;
+                    result.with_context(|| format!("{} has failed", kind.name))
+                })
+                .collect()
+        })
+    }
+
     /// One round of single operations: microseconds per operation of each side.
-    fn round(&mut self, round: usize, operation: Operation, inserts: usize) -> Result<Vec<f64>> {
+    fn round(&mut self, operation: Operation, inserts: usize) -> Result<Vec<f64>> {
         let mut taken = vec![(Duration::ZERO, 0); self.contenders.len()];
         for number in 0..SLICES {
             let slice = Slice { operation, inserts, number, of: SLICES };
-            for (side, (time, steps)) in self.each(round + number, |contender| contender.slice(slice))? {
+            for (side, (time, steps)) in self.each(|contender| contender.slice(slice))? {
                 taken[side].0 += time;
                 taken[side].1 += steps;
             }
@@ -188,22 +266,17 @@ impl Field {
     /// All sides must hold the same. Once threads have run for a fixed time, faster sides have
     /// more entries: then each has been compared with its own answers only.
     fn compare(&mut self, same_entries: bool) -> Result<Totals> {
-        let totals: Vec<(usize, Totals)> = self.each(0, |contender| contender.totals())?;
-        let Some((_, first)) = totals.first().cloned() else {
-            anyhow::bail!("no side offers this durability")
-        };
+        let totals = self.at_once(|contender| contender.totals())?;
+        let Some(first) = totals.first().cloned() else { anyhow::bail!("no side offers this durability") };
         let mut audit = None;
-        for (side, totals) in totals {
-            let name = self.kinds[side].name;
+        for (kind, totals) in self.kinds.iter().zip(totals) {
+            let name = kind.name;
             ensure!(
                 (totals.rows, &totals.digest) == (first.rows, &first.digest),
                 "{} and {name} hold different rows",
                 self.kinds[0].name
             );
-            ensure!(
-                totals.audit.is_some() == self.kinds[side].audited,
-                "{name} has no audit log, or one too many"
-            );
+            ensure!(totals.audit.is_some() == kind.audited, "{name} has no audit log, or one too many");
             if let Some(totals) = totals.audit {
                 let expected = *audit.get_or_insert(totals);
                 let same = if same_entries { totals == expected } else { totals.bytes == expected.bytes };
@@ -214,43 +287,59 @@ impl Field {
     }
 }
 
-/// Measures everything at one durability. Reads are the same at each.
+/// Measures everything at one durability, or a little of Tenantry's variants; none if nothing of
+/// it was chosen. Reads are the same at each durability.
 pub(crate) fn section(
     settings: &Settings,
     durability: Durability,
+    variants: bool,
     reads: bool,
     folder: &Path,
-) -> Result<Section> {
+) -> Result<Option<Section>> {
+    let takes_part = |kind: &&&'static Kind| match variants {
+        true => kind.variant || [TENANTRY, BASELINE].contains(&kind.name),
+        false => !kind.variant,
+    };
+    let sides: Vec<&'static Kind> = settings.sides.iter().filter(takes_part).copied().collect();
+    let mut operations = operations(variants);
+    operations.retain(|operation| settings.wants(operation.name()) && (reads || operation.writes()));
+    let mut windows = windows(settings, variants);
+    windows.retain(|(name, _)| settings.wants(name));
+    if sides.iter().all(|kind| kind.variant != variants) || operations.is_empty() && windows.is_empty() {
+        return Ok(None);
+    }
     let folder = tempfile::tempdir_in(folder)?;
-    let setup = Setup { folder: folder.path().to_owned(), tenants: settings.tenants, durability };
-    let mut field = Field::start(&settings.sides, &setup)?;
+    let mut field = Field::start(&sides, &setup(&folder, settings.tenants, durability))?;
     let sides = field.kinds.len();
     let mut section = Section {
         durability,
+        variants,
         sides: field.kinds.clone(),
         missing: field.missing.clone(),
-        single: Operation::ALL
+        single: operations
             .into_iter()
-            .filter(|operation| settings.wants(operation.name()) && (reads || operation.writes()))
             .map(|operation| Single { operation, micros: vec![Vec::new(); sides] })
             .collect(),
-        windows: windows(settings)
+        windows: windows
             .into_iter()
-            .filter(|(name, _)| settings.wants(name))
             .map(|(name, plan)| Windows { name, plan, rounds: vec![Vec::new(); sides] })
             .collect(),
         versions: field.versions.clone(),
     };
     if sides == 0 {
-        return Ok(section);
+        return Ok(Some(section));
     }
+    let inserts = match durability {
+        Durability::Full => settings.inserts,
+        Durability::Normal => settings.inserts * MORE,
+    };
     eprintln!("{durability:?}: {sides} sides, loading {} rows each", settings.tenants * settings.rows);
-    field.each(0, |contender| contender.load(settings.rows, BATCH))?;
+    field.at_once(|contender| contender.load(settings.rows, 1))?;
     // The first round only warms up.
     for round in 0..=settings.rounds {
         eprintln!("{durability:?}: single operations, round {round} of {}", settings.rounds);
         for Single { operation, micros } in &mut section.single {
-            for (side, taken) in field.round(round, *operation, settings.inserts)?.into_iter().enumerate() {
+            for (side, taken) in field.round(*operation, inserts)?.into_iter().enumerate() {
                 if round > 0 {
                     micros[side].push(taken);
                 }
@@ -261,14 +350,18 @@ pub(crate) fn section(
     for round in 0..if section.windows.is_empty() { 0 } else { settings.rounds } {
         eprintln!("{durability:?}: threads, round {} of {}", round + 1, settings.rounds);
         for Windows { plan, rounds, .. } in &mut section.windows {
-            for (side, window) in field.each(round, |contender| contender.window(*plan))? {
+            for (side, window) in field.each(|contender| contender.window(*plan))? {
                 rounds[side].push(window);
             }
         }
     }
     let totals = field.compare(false)?;
     eprintln!("{durability:?}: all sides hold the same {} rows", totals.rows);
-    Ok(section)
+    Ok(Some(section))
+}
+
+fn setup(folder: &tempfile::TempDir, tenants: usize, durability: Durability) -> Setup {
+    Setup { side: String::new(), folder: folder.path().to_owned(), tenants, durability }
 }
 
 /// One size of the scale run: microseconds per operation, of each side in each round.
@@ -277,6 +370,48 @@ pub(crate) struct Size {
     /// Of each tenant.
     pub(crate) rows: usize,
     pub(crate) single: Vec<Single>,
+}
+
+impl Size {
+    /// Microseconds of an operation on a side, median of the rounds.
+    pub(crate) fn micros(&self, operation: usize, side: usize) -> f64 {
+        median(self.single[operation].micros[side].iter().copied())
+    }
+}
+
+/// Sizes of which one quantity grows.
+pub(crate) struct Curve<'s> {
+    pub(crate) file: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) sizes: Vec<&'s Size>,
+    /// That quantity.
+    pub(crate) place: fn(&Size) -> usize,
+}
+
+/// The scale run's two questions.
+pub(crate) fn curves(sizes: &[Size]) -> Vec<Curve<'_>> {
+    let most = sizes.iter().map(|size| size.tenants * size.rows).max().unwrap_or(0);
+    let by_tenants = sizes.iter().filter(|size| size.tenants * size.rows == most).collect();
+    let by_rows = sizes.iter().filter(|size| size.tenants == 1).collect();
+    let mut curves = vec![
+        Curve {
+            file: "scale-tenants.svg",
+            title: "The same rows in more and more tenants",
+            sizes: by_tenants,
+            place: |size| size.tenants,
+        },
+        Curve {
+            file: "scale-rows.svg",
+            title: "One tenant with more and more rows",
+            sizes: by_rows,
+            place: |size| size.rows,
+        },
+    ];
+    for Curve { sizes, place, .. } in &mut curves {
+        sizes.sort_by_key(|size| place(size));
+    }
+    curves.retain(|curve| curve.sizes.len() > 1);
+    curves
 }
 
 /// Measures a few operations at one size.
@@ -288,17 +423,15 @@ pub(crate) fn size(
     folder: &Path,
 ) -> Result<Size> {
     let folder = tempfile::tempdir_in(folder)?;
-    let setup = Setup { folder: folder.path().to_owned(), tenants, durability: Durability::Full };
     eprintln!("{tenants} tenants with {rows} rows each: loading");
-    let mut field = Field::start(sides, &setup)?;
-    // Not more than half of a tenant's rows at once, so that tenants lie mixed in the file.
-    field.each(0, |contender| contender.load(rows, (rows / 2).clamp(1, 500)))?;
+    let mut field = Field::start(sides, &setup(&folder, tenants, Durability::Full))?;
+    field.at_once(|contender| contender.load(rows, FEW))?;
     let operations = [Operation::Insert, Operation::Get, Operation::Newest, Operation::Count];
     let mut single = operations.map(|operation| Single { operation, micros: vec![Vec::new(); sides.len()] });
     for round in 0..=rounds {
         eprintln!("{tenants} tenants with {rows} rows each: round {round} of {rounds}");
         for Single { operation, micros } in &mut single {
-            for (side, taken) in field.round(round, *operation, inserts)?.into_iter().enumerate() {
+            for (side, taken) in field.round(*operation, inserts)?.into_iter().enumerate() {
                 if round > 0 {
                     micros[side].push(taken);
                 }

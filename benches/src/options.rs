@@ -53,13 +53,13 @@ pub(crate) struct Options {
     /// Rows of each tenant [default: 1000]
     #[arg(long)]
     rows: Option<usize>,
-    /// Rounds; in each of them every operation is measured once on every side [default: 7]
+    /// Rounds; in each of them every operation is measured once on every side [default: 5]
     #[arg(long)]
     rounds: Option<usize>,
-    /// Inserts in a round, one at a time; other operations in proportion [default: 400]
+    /// Inserts in a round, one at a time; other operations in proportion [default: 200]
     #[arg(long)]
     inserts: Option<usize>,
-    /// Milliseconds for which threads run in a round [default: 1000]
+    /// Milliseconds for which threads run in a round [default: 500]
     #[arg(long)]
     window: Option<u64>,
     /// Numbers of threads
@@ -85,7 +85,7 @@ pub(crate) struct Scale {
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: usize,
     /// Inserts in a round; other operations in proportion
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 200)]
     pub(crate) inserts: usize,
     /// A side; can be repeated [default: tenantry and rusqlite]
     #[arg(long = "side")]
@@ -134,9 +134,9 @@ impl Options {
             only: self.only.clone(),
             tenants: or(self.tenants, 16, 50),
             rows: or(self.rows, 100, 1_000),
-            rounds: or(self.rounds, 2, 7),
-            inserts: or(self.inserts, 40, 400),
-            window: Duration::from_millis(self.window.unwrap_or(if self.quick { 50 } else { 1_000 })),
+            rounds: or(self.rounds, 2, 5),
+            inserts: or(self.inserts, 40, 200),
+            window: Duration::from_millis(self.window.unwrap_or(if self.quick { 50 } else { 500 })),
             threads: self.threads.clone(),
             durabilities: match self.durability {
                 Durabilities::Full => vec![Durability::Full],
@@ -172,7 +172,7 @@ impl Scale {
 /// The sides of these names, in the order of the tables; all if there are none.
 fn find(names: &[String]) -> Result<Vec<&'static Kind>> {
     for name in names {
-        if !sides::ALL.iter().any(|kind| kind.name == name) {
+        if sides::find(name).is_none() {
             let known: Vec<&str> = sides::ALL.iter().map(|kind| kind.name).collect();
             bail!("--side: there is no {name:?}, but {}", known.join(", "));
         }

@@ -9,7 +9,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use work::window::{Traffic, Window};
 
-use crate::measure::{Section, Size, Spread};
+use crate::measure::{self, Curve, Section, Size, Spread};
 use crate::sides::{BASELINE, Kind, TENANTRY};
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -36,6 +36,9 @@ fn color(kind: &Kind) -> RGBColor {
 
 /// The plots of one durability; their file names and titles.
 pub(crate) fn section(section: &Section, folder: &Path) -> Result<Vec<(String, String)>> {
+    if section.variants {
+        return Ok(Vec::new());
+    }
     let suffix = section.durability.pragma().to_lowercase();
     let mut files = Vec::new();
     let mut add = |name: &str, title: &str, note: &str, panels: Vec<Panel>| -> Result<()> {
@@ -151,52 +154,35 @@ fn short(value: f64) -> String {
     match value {
         value if value >= 10_000.0 => format!("{:.0}k", value / 1e3),
         value if value >= 1_000.0 => format!("{:.1}k", value / 1e3),
-        value if value >= 10.0 => format!("{value:.0}"),
+        value if value >= 10.0 || value.fract() == 0.0 => format!("{value:.0}"),
         value => format!("{value:.2}"),
     }
 }
 
-/// Curves over sizes: one file for each of the scale run's two questions.
-pub(crate) fn sizes(kinds: &[&'static Kind], sizes: &[Size], folder: &Path) -> Result<Vec<(String, String)>> {
-    let mut files = Vec::new();
-    let most = sizes.iter().map(|size| size.tenants * size.rows).max().unwrap_or(0);
-    let by_tenants: Vec<&Size> = sizes.iter().filter(|size| size.tenants * size.rows == most).collect();
-    let mut by_rows: Vec<&Size> = sizes.iter().filter(|size| size.tenants == 1).collect();
-    by_rows.sort_by_key(|size| size.rows);
-    let tenants: fn(&Size) -> usize = |size| size.tenants;
-    let rows: fn(&Size) -> usize = |size| size.rows;
-    for (file, title, sizes, place) in [
-        ("scale-tenants.svg", "The same rows in more and more tenants", by_tenants, tenants),
-        ("scale-rows.svg", "One tenant with more and more rows", by_rows, rows),
-    ] {
-        if sizes.len() > 1 {
-            curves(&folder.join(file), title, kinds, &sizes, place)
-                .map_err(|error| anyhow!("{file} cannot be drawn: {error}"))?;
-            files.push((file.to_owned(), title.to_owned()));
-        }
-    }
-    Ok(files)
+/// Curves over sizes; their file names and titles.
+pub(crate) fn sizes(
+    kinds: &[&'static Kind],
+    sizes: &[Size],
+    folder: &Path,
+) -> Result<Vec<(&'static str, &'static str)>> {
+    let draw = |curve: &Curve<'_>| {
+        curves(&folder.join(curve.file), kinds, curve)
+            .map_err(|error| anyhow!("{} cannot be drawn: {error}", curve.file))?;
+        Ok((curve.file, curve.title))
+    };
+    measure::curves(sizes).iter().map(draw).collect()
 }
 
-fn curves(
-    path: &Path,
-    title: &str,
-    kinds: &[&'static Kind],
-    sizes: &[&Size],
-    place: fn(&Size) -> usize,
-) -> Result<(), Box<dyn std::error::Error>> {
+fn curves(path: &Path, kinds: &[&'static Kind], curve: &Curve<'_>) -> Result<(), Box<dyn std::error::Error>> {
+    let Curve { title, sizes, place, .. } = curve;
     let root = SVGBackend::new(path, (920, 720)).into_drawing_area();
     root.fill(&WHITE)?;
     let title = format!("{title}: µs per operation, lower is better");
     let root = root.titled(&title, (FONT, 18).into_font().color(&INK))?;
     for (number, area) in root.split_evenly((2, 2)).iter().enumerate() {
         let Some(single) = sizes[0].single.get(number) else { break };
-        let values = |side: usize| {
-            sizes.iter().filter_map(move |size| {
-                let rounds = size.single[number].micros[side].iter().copied();
-                Some((place(size) as f64, Spread::of(rounds)?.median))
-            })
-        };
+        let values =
+            |side: usize| sizes.iter().map(move |size| (place(size) as f64, size.micros(number, side)));
         let all: Vec<(f64, f64)> = (0..kinds.len()).flat_map(values).collect();
         let across = range(all.iter().map(|(place, _)| *place));
         let up = decades(range(all.iter().map(|(_, value)| *value)));

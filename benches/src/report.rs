@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use work::Durability;
 use work::window::Traffic;
 
-use crate::measure::{Section, Single, Size, Spread, Windows};
+use crate::measure::{Curve, Section, Single, Size, Spread, Windows, curves, median};
 use crate::sides::{BASELINE, Kind, TENANTRY};
 
 /// A table whose columns are padded to one width.
@@ -54,25 +54,22 @@ pub(crate) fn facts(facts: &[(String, String)]) -> String {
 }
 
 /// Three digits that matter.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value {
-        value if value >= 1_000.0 => {
-            let digits = format!("{value:.0}");
-            let groups: Vec<&str> = digits
-                .as_bytes()
-                .rchunks(3)
-                .rev()
-                .filter_map(|group| std::str::from_utf8(group).ok())
-                .collect();
-            groups.join(",")
-        }
+        value if value >= 1_000.0 => whole(value.round() as usize),
         value if value >= 100.0 => format!("{value:.0}"),
         value if value >= 10.0 => format!("{value:.1}"),
         value => format!("{value:.2}"),
     }
 }
 
-fn ratio(spread: Option<Spread>) -> String {
+pub(crate) fn whole(value: usize) -> String {
+    let digits = value.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev();
+    groups.filter_map(|group| std::str::from_utf8(group).ok()).collect::<Vec<_>>().join(",")
+}
+
+pub(crate) fn ratio(spread: Option<Spread>) -> String {
     spread.map_or_else(
         || "–".to_owned(),
         |Spread { median, least, most }| {
@@ -81,33 +78,24 @@ fn ratio(spread: Option<Spread>) -> String {
     )
 }
 
-fn median(numbers: impl IntoIterator<Item = f64>) -> f64 {
-    Spread::of(numbers).map_or(f64::NAN, |spread| spread.median)
-}
-
-fn label(kind: &Kind, durability: Durability) -> String {
-    let syncs = kind.always_syncs && durability == Durability::Normal;
-    if syncs { format!("{} (syncs)", kind.name) } else { kind.name.to_owned() }
-}
-
 /// Everything that was measured at one durability.
 pub(crate) fn section(section: &Section) -> String {
-    let mut text = match section.durability {
-        Durability::Full => "## Every commit synced to disk (`synchronous=FULL`)\n".to_owned(),
-        Durability::Normal => {
-            "## Commits that survive a kill of the process (`synchronous=NORMAL`)\n".to_owned()
-        }
+    let durability = match section.durability {
+        Durability::Full => "Every commit synced to disk (`synchronous=FULL`)",
+        Durability::Normal => "Commits that survive a kill of the process (`synchronous=NORMAL`)",
     };
-    for kind in &section.missing {
-        let _ = write!(text, "\n{} does not offer this durability and was not measured.\n", kind.name);
+    let subject = if section.variants { ": settings of Tenantry" } else { "" };
+    let mut text = format!("## {durability}{subject}\n");
+    if !section.missing.is_empty() {
+        let names: Vec<&str> = section.missing.iter().map(|kind| kind.name).collect();
+        let names = names.join(", ");
+        let _ = write!(
+            text,
+            "\nNot here, since their commits wait for the disk or do not survive a kill: {names}.\n"
+        );
     }
     if section.sides.is_empty() {
         return text;
-    }
-    if section.durability == Durability::Normal && section.sides.iter().any(|kind| kind.always_syncs) {
-        text.push_str(
-            "\n\"(syncs)\": has no cheaper commit that survives a kill of the process, and waits for the disk here too.\n",
-        );
     }
     if !section.single.is_empty() {
         text.push_str("\n### One thread, one operation at a time\n");
@@ -127,7 +115,7 @@ fn single(section: &Section) -> String {
     let baseline = section.baseline();
     let head = || std::iter::once("").chain(section.single.iter().map(|single| single.operation.name()));
     let row = |side: usize, cell: &dyn Fn(&Single) -> String| {
-        let name = label(section.sides[side], section.durability);
+        let name = section.sides[side].name.to_owned();
         std::iter::once(name).chain(section.single.iter().map(cell)).collect::<Vec<_>>()
     };
     let mut text = String::new();
@@ -140,8 +128,8 @@ fn single(section: &Section) -> String {
         }
         let _ = write!(
             text,
-            "\nTime by the time of `{BASELINE}`: **below 1 is faster than hand-written**. Median of the rounds \
-             (smallest to largest).\n\n{}",
+            "\nTime by the time of `{}`: **below 1 is faster**. Median of the rounds (smallest to largest).\n\n{}",
+            section.baseline_name(),
             ratios.text()
         );
     }
@@ -156,7 +144,7 @@ fn single(section: &Section) -> String {
 /// A latency, in microseconds: the median over the rounds, so that one bad moment of the machine
 /// does not stand for all.
 fn latency(windows: &Windows, side: usize, kind: usize, quantile: f64) -> f64 {
-    median(windows.rounds[side].iter().map(|window| window.latencies[kind].micros(quantile)))
+    median(windows.latencies(side, kind, quantile))
 }
 
 fn worst(windows: &Windows, side: usize, kind: usize) -> f64 {
@@ -179,12 +167,8 @@ fn threads(section: &Section, windows: &Windows) -> String {
         let ratios =
             section.baseline().and_then(|baseline| Spread::of_ratios(&throughput, &throughputs(baseline)));
         let fairness = median(windows.rounds[side].iter().map(work::window::Window::fairness));
-        let mut row = vec![
-            label(kind, section.durability),
-            number(median(throughput)),
-            ratio(ratios),
-            format!("{fairness:.2}"),
-        ];
+        let mut row =
+            vec![kind.name.to_owned(), number(median(throughput)), ratio(ratios), format!("{fairness:.2}")];
         for kind in 0..kinds.len() {
             row.push(number(latency(windows, side, kind, 0.5)));
             row.push(number(latency(windows, side, kind, 0.99)));
@@ -194,18 +178,15 @@ fn threads(section: &Section, windows: &Windows) -> String {
     }
     let name = capital(&windows.name);
     format!(
-        "\n### {name}\n\nThroughput by that of `{BASELINE}`: **above 1 is more than hand-written**. Fairness: \
-         operations of the slowest thread by those of the fastest.\n\n{}",
+        "\n### {name}\n\nThroughput by that of `{}`: **above 1 is more**. Fairness: operations of the slowest \
+         thread by those of the fastest.\n\n{}",
+        section.baseline_name(),
         table.text()
     )
 }
 
 fn neighbours(section: &Section, beside: &Windows) -> String {
-    let alone = section
-        .windows
-        .iter()
-        .find(|windows| windows.plan.traffic == Traffic::Neighbours && windows.plan.threads == 1);
-    let Some(alone) = alone else { return String::new() };
+    let Some(alone) = section.alone() else { return String::new() };
     let kinds = beside.plan.traffic.kinds();
     let mut text = format!(
         "\n### {}\n\nA light tenant inserts and gets one row every 5 ms, alone, and beside another tenant that {} \
@@ -220,17 +201,11 @@ fn neighbours(section: &Section, beside: &Windows) -> String {
                 if column == "p50 alone" { format!("{kind}, µs: {column}") } else { column.to_owned() }
             }));
         for (side, side_kind) in section.sides.iter().enumerate() {
-            let mut row = vec![label(side_kind, section.durability)];
+            let mut row = vec![side_kind.name.to_owned()];
             for quantile in [0.5, 0.99] {
-                let latencies = |windows: &Windows| -> Vec<f64> {
-                    let of_kind =
-                        |window: &work::window::Window| window.latencies[number_of_kind].micros(quantile);
-                    windows.rounds[side].iter().map(of_kind).collect()
-                };
-                let (alone, beside) = (latencies(alone), latencies(beside));
-                row.push(number(median(alone.iter().copied())));
-                row.push(number(median(beside.iter().copied())));
-                row.push(ratio(Spread::of_ratios(&beside, &alone)));
+                row.push(number(latency(alone, side, number_of_kind, quantile)));
+                row.push(number(latency(beside, side, number_of_kind, quantile)));
+                row.push(ratio(section.beside_alone(beside, side, number_of_kind, quantile)));
             }
             table.row(row);
         }
@@ -253,10 +228,33 @@ pub(crate) fn sides(kinds: &[&'static Kind]) -> String {
     table.text()
 }
 
+/// What a curve's last size costs by its first: 1 is flat.
+fn growth(kinds: &[&'static Kind], sizes: &[Size]) -> String {
+    let mut text = String::new();
+    for Curve { title, sizes, .. } in curves(sizes) {
+        let (Some(first), Some(last)) = (sizes.first(), sizes.last()) else { continue };
+        let mut table = Table::new(std::iter::once("").chain(kinds.iter().map(|kind| kind.name)));
+        for (operation, single) in first.single.iter().enumerate() {
+            let grown = |side| number(last.micros(operation, side) / first.micros(operation, side));
+            table.row(std::iter::once(single.operation.name().to_owned()).chain((0..kinds.len()).map(grown)));
+        }
+        let _ = write!(
+            text,
+            "\n## {title}\n\nTime at {} tenants × {} rows by that at {} × {}; 1 is flat.\n\n{}",
+            whole(last.tenants),
+            whole(last.rows),
+            whole(first.tenants),
+            whole(first.rows),
+            table.text()
+        );
+    }
+    text
+}
+
 /// The tables of the scale run.
 pub(crate) fn sizes(kinds: &[&'static Kind], sizes: &[Size]) -> String {
     let baseline = kinds.iter().position(|kind| kind.name == BASELINE);
-    let mut text = String::new();
+    let mut text = growth(kinds, sizes);
     let Some(first) = sizes.first() else { return text };
     for (number_of_operation, single) in first.single.iter().enumerate() {
         let mut head = vec!["tenants".to_owned(), "rows of each".to_owned()];
@@ -267,11 +265,8 @@ pub(crate) fn sizes(kinds: &[&'static Kind], sizes: &[Size]) -> String {
         let mut table = Table::new(head);
         for size in sizes {
             let micros = &size.single[number_of_operation].micros;
-            let mut row = vec![number(size.tenants as f64), number(size.rows as f64)];
-            for value in &mut row {
-                *value = value.trim_end_matches(".00").trim_end_matches(".0").to_owned();
-            }
-            row.extend(micros.iter().map(|rounds| number(median(rounds.iter().copied()))));
+            let mut row = vec![whole(size.tenants), whole(size.rows)];
+            row.extend((0..kinds.len()).map(|side| number(size.micros(number_of_operation, side))));
             for (side, _) in kinds.iter().enumerate().filter(|(_, kind)| kind.name != BASELINE) {
                 row.push(ratio(
                     baseline.and_then(|baseline| Spread::of_ratios(&micros[side], &micros[baseline])),
@@ -288,11 +283,14 @@ pub(crate) fn sizes(kinds: &[&'static Kind], sizes: &[Size]) -> String {
 pub(crate) fn method() -> String {
     format!(
         "All sides do the same work on the same rows of about 200 bytes, made from the same seed: tasks with an \
-         index for each tenant by status and time. The audited sides write, in the same transaction as the change, an audit entry with a hash \
+         index for each tenant by status and time. Rows are loaded as they arrive in life, one of each tenant in \
+         turn, so that those of one tenant lie together only where a side puts them together; peers load rows \
+         of several tenants in one transaction, and Tenantry each row in one of its own.\n\n\
+         The audited sides write, in the same transaction as the change, an audit entry with a hash \
          chain of its tenant and a payload of what was before and after, and keep the tenant's counts; their count reads a kept \
          number. The `-plain` sides do none of that, and stand beside them: `{TENANTRY}` always does it. Ratios are to `{BASELINE}`, \
-         the same audited work written by hand.\n\n\
-         The sides run in one run of the program and take turns in small slices, so that what else the machine \
+         the same audited work written by hand, and among Tenantry's settings to `{TENANTRY}`.\n\n\
+         The sides run in one run of the program and take turns in small slices, in an order drawn anew each time, so that what else the machine \
          does meets all of them. A ratio is taken within a round; the tables have the median of the rounds with the \
          smallest and the largest. Threads run for a fixed time, each for tenants of its own. Latencies are the median over \
          the rounds of each round's percentile; the maximum is that of all rounds. The run counts only if at the end all \
@@ -300,6 +298,8 @@ pub(crate) fn method() -> String {
          count differs from what was answered.\n\n\
          SQLx and SeaORM need another version of SQLite's bindings than Tenantry, and one program can link only \
          one. They run in a program of their own, which the runner starts and tells which slice comes next; the time is \
-         taken there, by the same code. Their pools are called from plain threads that wait for the answer.\n"
+         taken there, by the same code. Their pools are called from plain threads that wait for the answer.\n\n\
+         Tenantry's settings are compared in sections of their own. There, `get one of 200` reads a few rows again and \
+         again, which the cache holds, and `get` any row, which it mostly does not.\n"
     )
 }

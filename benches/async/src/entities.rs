@@ -89,22 +89,6 @@ pub(crate) mod audit {
         pub commitment: Vec<u8>,
         pub previous: Vec<u8>,
         pub hash: Vec<u8>,
-    }
-
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
-}
-
-pub(crate) mod audit_payload {
-    use sea_orm::entity::prelude::*;
-
-    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
-    #[sea_orm(table_name = "audit_payload")]
-    pub struct Model {
-        #[sea_orm(primary_key, auto_increment = false)]
-        pub seq: i64,
         pub salt: Vec<u8>,
         pub body: Vec<u8>,
     }

@@ -17,12 +17,12 @@ fn main() -> Result<()> {
             name.push_str(" of these two");
         }
     }
-    serve(&versions, |side, setup| match side {
+    serve(&versions, |setup| match &*setup.side {
         "sqlx" => create::<sqlx::Sqlx<true>>(setup),
         "sqlx-plain" => create::<sqlx::Sqlx<false>>(setup),
         "sea-orm" => create::<sea_orm::SeaOrm<true>>(setup),
         "sea-orm-plain" => create::<sea_orm::SeaOrm<false>>(setup),
-        _ => bail!("there is no side {side:?}"),
+        side => bail!("there is no side {side:?}"),
     })
 }
 

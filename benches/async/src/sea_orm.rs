@@ -17,7 +17,7 @@ use work::operation::LIST;
 use work::{AuditTotals, Entry, Ledger, Record, Setup, Side, Status, Stored, Task};
 
 use crate::database::{Database, Row};
-use crate::entities::{audit, audit_payload, log_head, row_head, task};
+use crate::entities::{audit, log_head, row_head, task};
 
 pub(crate) struct SeaOrm<const AUDITED: bool>(Arc<Database>);
 
@@ -32,6 +32,10 @@ impl<const AUDITED: bool> Side for SeaOrm<AUDITED> {
 
     fn create(setup: &Setup) -> Result<Option<Self>> {
         Ok(Some(Self(Database::create(setup, AUDITED)?)))
+    }
+
+    fn load(&mut self, rows: &[(usize, Task)]) -> Result<Vec<Uuid>> {
+        crate::sqlx::load(&self.0, AUDITED, rows)
     }
 
     fn worker(&self) -> Result<Self::Worker> {
@@ -151,14 +155,10 @@ impl<C: ConnectionTrait> Write<'_, C> {
             commitment: Set(entry.commitment.to_vec()),
             previous: Set(entry.previous.to_vec()),
             hash: Set(entry.hash.to_vec()),
-        };
-        let seq = audit::Entity::insert(row).exec(self.connection).await?.last_insert_id;
-        let payload = audit_payload::ActiveModel {
-            seq: Set(seq),
             salt: Set(entry.salt.to_vec()),
             body: Set(entry.payload),
         };
-        audit_payload::Entity::insert(payload).exec_without_returning(self.connection).await?;
+        audit::Entity::insert(row).exec_without_returning(self.connection).await?;
         Ok(())
     }
 

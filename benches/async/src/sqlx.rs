@@ -22,6 +22,10 @@ impl<const AUDITED: bool> Side for Sqlx<AUDITED> {
         Ok(Some(Self(Database::create(setup, AUDITED)?)))
     }
 
+    fn load(&mut self, rows: &[(usize, Task)]) -> Result<Vec<Uuid>> {
+        load(&self.0, AUDITED, rows)
+    }
+
     fn worker(&self) -> Result<Self::Worker> {
         Ok(Worker(Arc::clone(&self.0)))
     }
@@ -112,7 +116,7 @@ impl Write<'_> {
     }
 
     async fn audit(&mut self, entry: &Entry) -> Result<()> {
-        let done = sqlx::query(sql::ENTRY)
+        sqlx::query(sql::ENTRY)
             .bind(self.tenant)
             .bind(entry.number)
             .bind(entry.txn)
@@ -124,10 +128,6 @@ impl Write<'_> {
             .bind(&entry.commitment[..])
             .bind(&entry.previous[..])
             .bind(&entry.hash[..])
-            .execute(&mut *self.connection)
-            .await?;
-        sqlx::query(sql::PAYLOAD)
-            .bind(done.last_insert_rowid())
             .bind(&entry.salt[..])
             .bind(&*entry.payload)
             .execute(&mut *self.connection)
@@ -154,6 +154,28 @@ impl Write<'_> {
             .await?;
         Ok(())
     }
+}
+
+/// Inserts rows of several tenants in one transaction.
+pub(crate) fn load(database: &Database, audited: bool, rows: &[(usize, Task)]) -> Result<Vec<Uuid>> {
+    database.runtime.block_on(async {
+        let mut heads = database.heads.lock().await;
+        let mut connection = database.writer.acquire().await?;
+        let mut transaction = (*connection).begin_with("BEGIN IMMEDIATE").await?;
+        let mut ids = Vec::with_capacity(rows.len());
+        for (tenant, task) in rows {
+            let ledger = audited.then(|| heads.begin(*tenant));
+            let mut write = Write { connection: &mut transaction, tenant: key(*tenant), ledger };
+            ids.push(write.insert(task).await?);
+            write.write_head().await?;
+            if let Some(ledger) = write.ledger {
+                let head = ledger.head;
+                heads.keep(*tenant, head);
+            }
+        }
+        transaction.commit().await?;
+        Ok(ids)
+    })
 }
 
 type Columns = (Vec<u8>, i64, i64, String, String, Option<i64>, i64, Vec<u8>, String);

@@ -67,12 +67,6 @@ diesel::table! {
         commitment -> Binary,
         previous -> Binary,
         hash -> Binary,
-    }
-}
-
-diesel::table! {
-    audit_payload (seq) {
-        seq -> BigInt,
         salt -> Binary,
         body -> Binary,
     }
@@ -188,6 +182,12 @@ impl<const AUDITED: bool> Side for Diesel<AUDITED> {
         Ok(Some(Self { path, durability: setup.durability, writer: Arc::new(Mutex::new(writer)) }))
     }
 
+    fn load(&mut self, rows: &[(usize, Task)]) -> Result<Vec<Uuid>> {
+        let connection = sqlite::open(&self.path, self.durability, sql::WRITER_CACHE)?;
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        sqlite::load(&connection, &mut writer.heads, AUDITED, rows)
+    }
+
     fn worker(&self) -> Result<Self::Worker> {
         let reader = open(&self.path, self.durability, sql::READER_CACHE)?;
         Ok(Worker { writer: Arc::clone(&self.writer), reader })
@@ -267,7 +267,7 @@ impl Write<'_> {
     }
 
     fn audit(&mut self, entry: &Entry) -> Result<()> {
-        let seq: i64 = diesel::insert_into(audit::table)
+        diesel::insert_into(audit::table)
             .values((
                 audit::tenant.eq(self.tenant),
                 audit::number.eq(entry.number),
@@ -284,14 +284,8 @@ impl Write<'_> {
                 audit::commitment.eq(entry.commitment.as_slice()),
                 audit::previous.eq(entry.previous.as_slice()),
                 audit::hash.eq(entry.hash.as_slice()),
-            ))
-            .returning(audit::seq)
-            .get_result(self.connection)?;
-        diesel::insert_into(audit_payload::table)
-            .values((
-                audit_payload::seq.eq(seq),
-                audit_payload::salt.eq(entry.salt.as_slice()),
-                audit_payload::body.eq(&entry.payload),
+                audit::salt.eq(entry.salt.as_slice()),
+                audit::body.eq(&entry.payload),
             ))
             .execute(self.connection)?;
         Ok(())

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use work::ledger::{Chain, key};
 use work::operation::LIST;
-use work::{AuditTotals, Entry, Head, Heads, Ledger, Record, Setup, Side, Status, Stored, Task};
+use work::{AuditTotals, Durability, Entry, Head, Heads, Ledger, Record, Setup, Side, Status, Stored, Task};
 
 /// Parts of a key in the order of their bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -145,6 +145,10 @@ impl<const AUDITED: bool> Side for NativeDb<AUDITED> {
     type Worker = Worker<AUDITED>;
 
     fn create(setup: &Setup) -> Result<Option<Self>> {
+        if setup.durability == Durability::Normal {
+            // Every commit waits for the disk.
+            return Ok(None);
+        }
         let mut models = Models::new();
         models.define::<Row>()?;
         models.define::<Logged>()?;
@@ -163,6 +167,20 @@ impl<const AUDITED: bool> Side for NativeDb<AUDITED> {
         Ok(Some(Self { database: Arc::new(database), heads, tenants: setup.tenants }))
     }
 
+    fn load(&mut self, rows: &[(usize, Task)]) -> Result<Vec<Uuid>> {
+        let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction = self.database.rw_transaction()?;
+        let ids = rows.iter().map(|(tenant, task)| {
+            let ledger = AUDITED.then(|| heads.begin(*tenant));
+            let (id, head) = write(&transaction, *tenant, ledger, |write| write.insert(task))?;
+            head.into_iter().for_each(|head| heads.keep(*tenant, head));
+            Ok(id)
+        });
+        let ids = ids.collect::<Result<_>>()?;
+        transaction.commit()?;
+        Ok(ids)
+    }
+
     fn worker(&self) -> Result<Self::Worker> {
         Ok(Worker { database: Arc::clone(&self.database), heads: Arc::clone(&self.heads) })
     }
@@ -172,13 +190,12 @@ impl<const AUDITED: bool> Side for NativeDb<AUDITED> {
             return Ok(None);
         }
         let transaction = self.database.r_transaction()?;
-        let mut totals = AuditTotals { bytes: 0, entries: 0, payloads: 0, payload_bytes: 0 };
+        let mut totals = AuditTotals { bytes: 0, entries: 0, payload_bytes: 0 };
         for tenant in (0..self.tenants).map(key) {
             let mut chain = Chain::new(tenant);
             let scan = transaction.scan().primary::<Logged>()?;
             for logged in scan.range(log_key(tenant, 0)..=log_key(tenant, i64::MAX))? {
                 chain.follow(&logged?.entry)?;
-                totals.payloads += 1;
             }
             let Kept { head, .. } = transaction.get().primary(tenant)?.context("no head")?;
             totals.bytes += head.bytes;
@@ -249,18 +266,29 @@ fn stored(row: Row) -> Result<Stored> {
     Ok(Stored { version: row.version, task: row.task()?, tags })
 }
 
+/// Within a transaction: the writes of one tenant, and the head that they leave.
+fn write<R>(
+    transaction: &RwTransaction<'_>,
+    tenant: usize,
+    ledger: Option<Ledger<'_>>,
+    run: impl FnOnce(&mut Write<'_, '_>) -> Result<R>,
+) -> Result<(R, Option<Head>)> {
+    let mut write = Write { tenant: key(tenant), transaction, ledger };
+    let result = run(&mut write)?;
+    let head = write.ledger.map(|ledger| ledger.head);
+    if let Some(head) = &head {
+        transaction.upsert(Kept { tenant: key(tenant), head: head.clone() })?;
+    }
+    Ok((result, head))
+}
+
 impl<const AUDITED: bool> Worker<AUDITED> {
     fn transaction<R>(&self, tenant: usize, run: impl FnOnce(&mut Write<'_, '_>) -> Result<R>) -> Result<R> {
         // One transaction writes at a time; the heads are those of the last one.
         let mut heads = AUDITED.then(|| self.heads.lock().unwrap_or_else(PoisonError::into_inner));
         let transaction = self.database.rw_transaction()?;
         let ledger = heads.as_mut().map(|heads| heads.begin(tenant));
-        let mut write = Write { tenant: key(tenant), transaction: &transaction, ledger };
-        let result = run(&mut write)?;
-        let head = write.ledger.map(|ledger| ledger.head);
-        if let Some(head) = &head {
-            transaction.upsert(Kept { tenant: key(tenant), head: head.clone() })?;
-        }
+        let (result, head) = write(&transaction, tenant, ledger, run)?;
         transaction.commit()?;
         if let (Some(heads), Some(head)) = (&mut heads, head) {
             heads.keep(tenant, head);

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use work::ledger::{Chain, key};
 use work::operation::LIST;
-use work::{AuditTotals, Entry, Head, Heads, Ledger, Record, Setup, Side, Status, Stored, Task};
+use work::{AuditTotals, Durability, Entry, Head, Heads, Ledger, Record, Setup, Side, Status, Stored, Task};
 
 const TASKS: TableDefinition<'_, (i64, u128), &[u8]> = TableDefinition::new("task");
 /// Whether it is done, when it is due, and the id.
@@ -81,6 +81,10 @@ impl<const AUDITED: bool> Side for Redb<AUDITED> {
     type Worker = Worker<AUDITED>;
 
     fn create(setup: &Setup) -> Result<Option<Self>> {
+        if setup.durability == Durability::Normal {
+            // Its only cheaper commit is lost with the process.
+            return Ok(None);
+        }
         let database = Database::create(setup.folder.join("redb.db"))?;
         let transaction = database.begin_write()?;
         transaction.open_table(TASKS)?;
@@ -98,6 +102,20 @@ impl<const AUDITED: bool> Side for Redb<AUDITED> {
         Ok(Some(Self { database: Arc::new(database), heads, tenants: setup.tenants }))
     }
 
+    fn load(&mut self, rows: &[(usize, Task)]) -> Result<Vec<Uuid>> {
+        let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction = self.database.begin_write()?;
+        let ids = rows.iter().map(|(tenant, task)| {
+            let ledger = AUDITED.then(|| heads.begin(*tenant));
+            let (id, head) = write(&transaction, *tenant, ledger, |write| write.insert(task))?;
+            head.into_iter().for_each(|head| heads.keep(*tenant, head));
+            Ok(id)
+        });
+        let ids = ids.collect::<Result<_>>()?;
+        transaction.commit()?;
+        Ok(ids)
+    }
+
     fn worker(&self) -> Result<Self::Worker> {
         Ok(Worker { database: Arc::clone(&self.database), heads: Arc::clone(&self.heads) })
     }
@@ -108,12 +126,11 @@ impl<const AUDITED: bool> Side for Redb<AUDITED> {
         }
         let transaction = self.database.begin_read()?;
         let (heads, log) = (transaction.open_table(HEADS)?, transaction.open_table(LOG)?);
-        let mut totals = AuditTotals { bytes: 0, entries: 0, payloads: 0, payload_bytes: 0 };
+        let mut totals = AuditTotals { bytes: 0, entries: 0, payload_bytes: 0 };
         for tenant in (0..self.tenants).map(key) {
             let mut chain = Chain::new(tenant);
             for entry in log.range((tenant, 0)..=(tenant, i64::MAX))? {
                 chain.follow(&postcard::from_bytes::<Entry>(entry?.1.value())?)?;
-                totals.payloads += 1;
             }
             let head: Head = postcard::from_bytes(heads.get(tenant)?.context("no head")?.value())?;
             totals.bytes += head.bytes;
@@ -204,26 +221,35 @@ impl Write<'_> {
     }
 }
 
+/// Within a transaction: the writes of one tenant, and the head that they leave.
+fn write<R>(
+    transaction: &WriteTransaction,
+    tenant: usize,
+    ledger: Option<Ledger<'_>>,
+    run: impl FnOnce(&mut Write<'_>) -> Result<R>,
+) -> Result<(R, Option<Head>)> {
+    let mut write = Write {
+        tenant: key(tenant),
+        tasks: transaction.open_table(TASKS)?,
+        due: transaction.open_table(DUE)?,
+        log: transaction.open_table(LOG)?,
+        ledger,
+    };
+    let result = run(&mut write)?;
+    let head = write.ledger.map(|ledger| ledger.head);
+    if let Some(head) = &head {
+        transaction.open_table(HEADS)?.insert(key(tenant), &*postcard::to_allocvec(head)?)?;
+    }
+    Ok((result, head))
+}
+
 impl<const AUDITED: bool> Worker<AUDITED> {
     fn transaction<R>(&self, tenant: usize, run: impl FnOnce(&mut Write<'_>) -> Result<R>) -> Result<R> {
         // redb lets one transaction write at a time; the heads are those of the last one.
         let mut heads = AUDITED.then(|| self.heads.lock().unwrap_or_else(PoisonError::into_inner));
         let transaction = self.database.begin_write()?;
-        let (result, head) = {
-            let mut write = Write {
-                tenant: key(tenant),
-                tasks: transaction.open_table(TASKS)?,
-                due: transaction.open_table(DUE)?,
-                log: transaction.open_table(LOG)?,
-                ledger: heads.as_mut().map(|heads| heads.begin(tenant)),
-            };
-            let result = run(&mut write)?;
-            let head = write.ledger.map(|ledger| ledger.head);
-            if let Some(head) = &head {
-                transaction.open_table(HEADS)?.insert(key(tenant), &*postcard::to_allocvec(head)?)?;
-            }
-            (result, head)
-        };
+        let ledger = heads.as_mut().map(|heads| heads.begin(tenant));
+        let (result, head) = write(&transaction, tenant, ledger, run)?;
         transaction.commit()?;
         if let (Some(heads), Some(head)) = (&mut heads, head) {
             heads.keep(tenant, head);

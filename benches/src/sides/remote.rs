@@ -11,11 +11,11 @@ use super::Started;
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/async/Cargo.toml");
 
 /// Builds the program if need be, and starts it.
-pub(super) fn start(name: &str, setup: &Setup) -> Result<Started> {
+pub(super) fn start(setup: &Setup) -> Result<Started> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["run", "--release", "--quiet", "--manifest-path", MANIFEST]);
-    let (remote, versions) = Remote::start(&mut command, name, setup)?;
+    let (remote, versions) = Remote::start(&mut command, setup)?;
     let contender = remote.map(|remote| Box::new(remote) as Box<dyn Run>);
     Ok(Started { contender, versions })
 }

@@ -45,6 +45,12 @@ impl<const AUDITED: bool> Side for Rusqlite<AUDITED> {
         Ok(Some(Self { path, durability: setup.durability, writer: Arc::new(Mutex::new(writer)) }))
     }
 
+    fn load(&mut self, rows: &[(usize, Task)]) -> Result<Vec<Uuid>> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let Writer { connection, heads } = &mut *writer;
+        sqlite::load(connection, heads, AUDITED, rows)
+    }
+
     fn worker(&self) -> Result<Self::Worker> {
         let reader = sqlite::open(&self.path, self.durability, sql::READER_CACHE)?;
         Ok(Worker { writer: Arc::clone(&self.writer), reader })

@@ -8,7 +8,7 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 use work::ledger::{Chain, DEVICE, key};
-use work::{AuditTotals, Durability, Entry, Head, Ledger, Record, Status, Stored, Task, sql};
+use work::{AuditTotals, Durability, Entry, Head, Heads, Ledger, Record, Status, Stored, Task, sql};
 
 /// Opens a connection with the settings that all sides over SQLite share.
 pub(crate) fn open(path: &Path, durability: Durability, cache: i64) -> rusqlite::Result<Connection> {
@@ -56,19 +56,49 @@ pub(crate) fn transaction<'c, R>(
 ) -> Result<(R, Option<Head>)> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let outcome = (|| {
-        let mut write = Write { connection, tenant: key(tenant), ledger: ledger()? };
-        let result = run(&mut write)?;
-        let head = write.ledger.map(|ledger| ledger.head);
-        if let Some(head) = &head {
-            write_head(connection, key(tenant), head)?;
-        }
+        let written = write(connection, tenant, ledger()?, run)?;
         connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok((result, head))
+        Ok(written)
     })();
     if outcome.is_err() {
         connection.execute_batch("ROLLBACK")?;
     }
     outcome
+}
+
+/// Within a transaction: the writes of one tenant, and the head that they leave.
+fn write<'c, R>(
+    connection: &'c Connection,
+    tenant: usize,
+    ledger: Option<Ledger<'c>>,
+    run: impl FnOnce(&mut Write<'c>) -> Result<R>,
+) -> Result<(R, Option<Head>)> {
+    let mut write = Write { connection, tenant: key(tenant), ledger };
+    let result = run(&mut write)?;
+    let head = write.ledger.map(|ledger| ledger.head);
+    if let Some(head) = &head {
+        write_head(connection, key(tenant), head)?;
+    }
+    Ok((result, head))
+}
+
+/// Inserts rows of several tenants in one transaction.
+pub(crate) fn load(
+    connection: &Connection,
+    heads: &mut Heads,
+    audited: bool,
+    rows: &[(usize, Task)],
+) -> Result<Vec<Uuid>> {
+    let transaction = connection.unchecked_transaction()?;
+    let ids = rows.iter().map(|(tenant, task)| {
+        let ledger = audited.then(|| heads.begin(*tenant));
+        let (id, head) = write(connection, *tenant, ledger, |write| write.insert(task))?;
+        head.into_iter().for_each(|head| heads.keep(*tenant, head));
+        Ok(id)
+    });
+    let ids = ids.collect::<Result<_>>()?;
+    transaction.commit()?;
+    Ok(ids)
 }
 
 fn write_head(connection: &Connection, tenant: i64, head: &Head) -> Result<()> {
@@ -189,10 +219,10 @@ impl Write<'_> {
             entry.record.as_bytes(),
             entry.commitment,
             entry.previous,
-            entry.hash
+            entry.hash,
+            entry.salt,
+            entry.payload
         ])?;
-        let seq = self.connection.last_insert_rowid();
-        self.connection.prepare_cached(sql::PAYLOAD)?.execute(params![seq, entry.salt, entry.payload])?;
         Ok(())
     }
 }
@@ -246,12 +276,8 @@ pub(crate) fn count(connection: &Connection, tenant: usize, audited: bool) -> Re
 /// Follows every tenant's chain and counts what is there.
 pub(crate) fn audit_totals(connection: &Connection) -> Result<AuditTotals> {
     let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    let mut totals = AuditTotals {
-        bytes: one("SELECT sum(bytes) FROM row_head")?,
-        entries: 0,
-        payloads: one("SELECT count(*) FROM audit_payload")?,
-        payload_bytes: 0,
-    };
+    let mut totals =
+        AuditTotals { bytes: one("SELECT sum(bytes) FROM row_head")?, entries: 0, payload_bytes: 0 };
     let mut statement = connection.prepare(sql::LOG)?;
     for tenant in 1..=one("SELECT max(key) FROM tenant")? {
         let mut chain = Chain::new(tenant);

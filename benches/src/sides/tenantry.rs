@@ -1,16 +1,20 @@
 //! Tenantry, through its public face.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use tenantry::{Id, Record, Store, TenantSession, UserId};
 use uuid::Uuid;
 use work::operation::LIST;
 use work::{AuditTotals, Durability, Setup, Side, Status, Task};
 
+/// As many as the largest number of threads: the hand-written side has one for each, too.
+const READERS: u32 = 32;
+
 pub(crate) struct Tenantry {
+    setup: Setup,
     store: Store,
     sessions: Arc<[TenantSession]>,
 }
@@ -19,28 +23,64 @@ pub(crate) struct Worker {
     sessions: Arc<[TenantSession]>,
 }
 
-fn open_store(path: &Path, durability: Durability) -> Result<Store> {
-    // As many as the largest number of threads: the hand-written side has one for each, too.
-    const READERS: u32 = 32;
+fn open(setup: &Setup, durability: Durability) -> Result<Store> {
+    let kind = super::find(&setup.side).context("no such side")?;
     let durability = match durability {
         Durability::Full => tenantry::Durability::Full,
         Durability::Normal => tenantry::Durability::Normal,
     };
-    Ok(Store::builder().entity::<Task>().readers(READERS).durability(durability).open(path)?)
+    let builder = Store::builder().entity::<Task>().readers(READERS).durability(durability);
+    Ok((kind.store)(builder).open(setup.folder.join("tenantry.db"))?)
+}
+
+fn user(tenant: usize) -> tenantry::Result<UserId> {
+    UserId::new(format!("user-{tenant}"))
+}
+
+impl Tenantry {
+    fn sessions(&self) -> Result<Arc<[TenantSession]>> {
+        (0..self.setup.tenants).map(|tenant| Ok(self.store.session(&user(tenant)?)?)).collect()
+    }
+
+    /// The store's files with rows: itself, or those in its folder.
+    fn files(&self) -> Result<Vec<PathBuf>> {
+        let path = self.store.path();
+        if path.is_file() {
+            return Ok(vec![path.to_owned()]);
+        }
+        let entries = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+        Ok(entries.into_iter().filter(|path| path.extension().is_some_and(|end| end == "db")).collect())
+    }
 }
 
 impl Side for Tenantry {
     type Worker = Worker;
 
     fn create(setup: &Setup) -> Result<Option<Self>> {
-        let store = open_store(&setup.folder.join("tenantry.db"), setup.durability)?;
-        let sessions = (0..setup.tenants)
-            .map(|tenant| {
-                let user = store.users().create(&UserId::new(format!("user-{tenant}"))?)?;
-                store.session(&user)
-            })
-            .collect::<tenantry::Result<_>>()?;
-        Ok(Some(Self { store, sessions }))
+        // One tenant has one transaction: loading, each row is a commit of its own.
+        let store = open(setup, Durability::Normal)?;
+        for tenant in 0..setup.tenants {
+            store.users().create(&user(tenant)?)?;
+        }
+        let mut side = Self { setup: setup.clone(), store, sessions: Arc::new([]) };
+        side.sessions = side.sessions()?;
+        Ok(Some(side))
+    }
+
+    fn load(&mut self, rows: &[(usize, Task)]) -> Result<Vec<Uuid>> {
+        let mut ids = Vec::with_capacity(rows.len());
+        for rows in rows.chunk_by(|(one, _), (next, _)| one == next) {
+            let tasks = rows.iter().map(|(_, task)| task);
+            ids.extend(self.sessions[rows[0].0].insert_many(tasks)?.into_iter().map(Id::uuid));
+        }
+        Ok(ids)
+    }
+
+    fn loaded(&mut self) -> Result<()> {
+        self.store.close()?;
+        self.store = open(&self.setup, self.setup.durability)?;
+        self.sessions = self.sessions()?;
+        Ok(())
     }
 
     fn worker(&self) -> Result<Worker> {
@@ -50,16 +90,17 @@ impl Side for Tenantry {
     fn audit_totals(&self) -> Result<Option<AuditTotals>> {
         let report = self.store.check()?;
         ensure!(report.is_clean(), "the store is not what it should be: {report}");
-        let file = rusqlite::Connection::open(self.store.path())?;
-        let one = |sql: &str| file.query_row(sql, [], |row| row.get::<_, i64>(0));
-        let payloads = "FROM _audit WHERE entity = 'task' AND body IS NOT NULL";
-        Ok(Some(AuditTotals {
-            bytes: one("SELECT sum(bytes) FROM _row_head")?,
+        let mut totals = AuditTotals { bytes: 0, entries: 0, payload_bytes: 0 };
+        for file in self.files()? {
+            let file = rusqlite::Connection::open(file)?;
+            let one = |sql: &str| file.query_row(sql, [], |row| row.get::<_, i64>(0));
             // Users have entries of their own.
-            entries: one("SELECT count(*) FROM _audit WHERE entity = 'task'")?,
-            payloads: one(&format!("SELECT count(*) {payloads}"))?,
-            payload_bytes: one(&format!("SELECT sum(length(body)) {payloads}"))?,
-        }))
+            let log = "FROM _audit WHERE entity = 'task' AND body IS NOT NULL";
+            totals.bytes += one("SELECT ifnull(sum(bytes), 0) FROM _row_head")?;
+            totals.entries += one(&format!("SELECT count(*) {log}"))?;
+            totals.payload_bytes += one(&format!("SELECT ifnull(sum(length(body)), 0) {log}"))?;
+        }
+        Ok(Some(totals))
     }
 }
 

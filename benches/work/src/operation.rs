@@ -8,7 +8,9 @@ use crate::task::{Dice, Task};
 /// Rows of one bulk insert.
 const BULK: usize = 100;
 /// Gets in one snapshot.
-const SCOPE: usize = 20;
+pub const SCOPE: usize = 20;
+/// Tenants, and rows of each, that are read again and again.
+const AGAIN: (usize, usize) = (10, 20);
 /// Rows of a list; the statements in [`sql`](crate::sql) have it written out.
 pub const LIST: usize = 50;
 
@@ -18,24 +20,26 @@ pub const LIST: usize = 50;
 pub enum Operation {
     Insert,
     InsertMany,
+    Update,
+    Delete,
     Get,
+    GetAgain,
     Gets,
     Newest,
     Due,
     Count,
     Scan,
-    Update,
-    Delete,
 }
 
 impl Operation {
     /// In the order of the tables. Inserts and deletions of a round are as many.
-    pub const ALL: [Operation; 10] = [
+    pub const ALL: [Operation; 11] = [
         Operation::Insert,
         Operation::InsertMany,
         Operation::Update,
         Operation::Delete,
         Operation::Get,
+        Operation::GetAgain,
         Operation::Gets,
         Operation::Newest,
         Operation::Due,
@@ -50,6 +54,7 @@ impl Operation {
             Operation::Insert => "insert",
             Operation::InsertMany => "insert 100 at once",
             Operation::Get => "get",
+            Operation::GetAgain => "get one of 200",
             Operation::Gets => "20 gets in one read",
             Operation::Newest => "list newest 50",
             Operation::Due => "list 50 open by due",
@@ -66,12 +71,14 @@ impl Operation {
         matches!(self, Operation::Insert | Operation::InsertMany | Operation::Update | Operation::Delete)
     }
 
-    /// How many there are in a round with this many inserts.
+    /// How many there are in a round with this many inserts. Reads are quick, and each slice of
+    /// them begins with what the other sides have left in the processor's caches.
     fn count(self, inserts: usize) -> usize {
         let count = match self {
-            Operation::InsertMany | Operation::Scan => inserts / 20,
-            Operation::Get | Operation::Count => inserts * 5,
-            Operation::Newest | Operation::Due | Operation::Gets => inserts / 2,
+            Operation::InsertMany => inserts / 20,
+            Operation::Scan => inserts / 10,
+            Operation::Get | Operation::GetAgain | Operation::Count => inserts * 25,
+            Operation::Newest | Operation::Due | Operation::Gets => inserts * 2,
             Operation::Insert | Operation::Update | Operation::Delete => inserts,
         };
         count.max(2)
@@ -83,11 +90,15 @@ impl Operation {
         let mut sizes = sizes.to_vec();
         (0..self.count(inserts))
             .map(|_| {
-                let tenant = with_rows(&sizes, dice);
+                let tenant = match self {
+                    Operation::GetAgain => dice.roll(sizes.len().min(AGAIN.0)),
+                    _ => with_rows(&sizes, dice),
+                };
                 match self {
                     Operation::Insert => Step::Insert(tenant, dice.task()),
                     Operation::InsertMany => Step::InsertMany(tenant, dice.tasks(BULK)),
                     Operation::Get => Step::Get(tenant, dice.roll(sizes[tenant])),
+                    Operation::GetAgain => Step::Get(tenant, dice.roll(sizes[tenant].min(AGAIN.1))),
                     Operation::Gets => {
                         Step::Gets(tenant, (0..SCOPE).map(|_| dice.roll(sizes[tenant])).collect())
                     }

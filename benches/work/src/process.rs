@@ -22,7 +22,7 @@ pub type Versions = Vec<(String, String)>;
 #[derive(Debug, Serialize, Deserialize)]
 enum Request {
     /// The first.
-    Create(String, Setup),
+    Create(Setup),
     Load(usize, usize),
     Slice(Slice),
     Window(Plan),
@@ -55,7 +55,7 @@ impl Remote {
     /// # Errors
     ///
     /// If the program does not start, or cannot make the side.
-    pub fn start(command: &mut Command, side: &str, setup: &Setup) -> Result<(Option<Self>, Versions)> {
+    pub fn start(command: &mut Command, setup: &Setup) -> Result<(Option<Self>, Versions)> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -64,7 +64,7 @@ impl Remote {
         let output = BufReader::new(child.stdout.take().context("no output")?);
         let input = child.stdin.take();
         let mut remote = Self { child, input, output };
-        match remote.ask(&Request::Create(side.to_owned(), setup.clone()))? {
+        match remote.ask(&Request::Create(setup.clone()))? {
             Answer::Created(offered, versions) => Ok((offered.then_some(remote), versions)),
             other => bail!("an answer to another question: {other:?}"),
         }
@@ -92,8 +92,8 @@ impl Drop for Remote {
 }
 
 impl Run for Remote {
-    fn load(&mut self, rows: usize, batch: usize) -> Result<()> {
-        match self.ask(&Request::Load(rows, batch))? {
+    fn load(&mut self, rows: usize, few: usize) -> Result<()> {
+        match self.ask(&Request::Load(rows, few))? {
             Answer::Loaded => Ok(()),
             other => bail!("an answer to another question: {other:?}"),
         }
@@ -121,27 +121,22 @@ impl Run for Remote {
     }
 }
 
-/// Answers requests from standard input until it ends. `create` makes the side of a name.
+/// Answers requests from standard input until it ends. `create` makes the side that is named.
 ///
 /// # Errors
 ///
 /// If standard input or output fail, or a line is no request. What fails within a side goes to
 /// the other end.
-pub fn serve(
-    versions: &Versions,
-    create: impl Fn(&str, &Setup) -> Result<Option<Box<dyn Run>>>,
-) -> Result<()> {
+pub fn serve(versions: &Versions, create: impl Fn(&Setup) -> Result<Option<Box<dyn Run>>>) -> Result<()> {
     let mut contender = None;
     let mut output = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let answer = match (serde_json::from_str(&line?)?, &mut contender) {
-            (Request::Create(side, setup), _) => create(&side, &setup).map(|made| {
+            (Request::Create(setup), _) => create(&setup).map(|made| {
                 contender = made;
                 Answer::Created(contender.is_some(), versions.clone())
             }),
-            (Request::Load(rows, batch), Some(contender)) => {
-                contender.load(rows, batch).map(|()| Answer::Loaded)
-            }
+            (Request::Load(rows, few), Some(contender)) => contender.load(rows, few).map(|()| Answer::Loaded),
             (Request::Slice(slice), Some(contender)) => {
                 contender.slice(slice).map(|(taken, steps)| Answer::Slice(taken, steps))
             }

@@ -32,7 +32,9 @@ impl Durability {
 /// What a side is made with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Setup {
-    /// The side's own empty folder.
+    /// The name of the side.
+    pub side: String,
+    /// Its own empty folder.
     pub folder: PathBuf,
     /// How many tenants there are, numbered from 0.
     pub tenants: usize,
@@ -51,6 +53,23 @@ pub trait Side: Sized + Send + Sync {
     ///
     /// If it cannot.
     fn create(setup: &Setup) -> Result<Option<Self>>;
+
+    /// Inserts rows of several tenants, in this order; their ids. Before there is any worker, and
+    /// by whatever is fast.
+    ///
+    /// # Errors
+    ///
+    /// If a write fails.
+    fn load(&mut self, rows: &[(usize, Task)]) -> Result<Vec<Uuid>>;
+
+    /// Nothing more will be loaded.
+    ///
+    /// # Errors
+    ///
+    /// If the side cannot be made ready.
+    fn loaded(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Access for one more thread.
     ///
@@ -105,8 +124,6 @@ pub struct AuditTotals {
     pub bytes: i64,
     /// Audit entries of tasks.
     pub entries: i64,
-    /// Those with a payload.
-    pub payloads: i64,
-    /// Bytes of the payloads.
+    /// Bytes of their payloads.
     pub payload_bytes: i64,
 }

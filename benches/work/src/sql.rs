@@ -50,14 +50,11 @@ CREATE TABLE audit (
     definition INTEGER NOT NULL,
     commitment BLOB    NOT NULL,
     previous   BLOB    NOT NULL,
-    hash       BLOB    NOT NULL
+    hash       BLOB    NOT NULL,
+    salt       BLOB    NOT NULL,
+    body       BLOB    NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX audit_tenant ON audit (tenant, number);
-CREATE TABLE audit_payload (
-    seq  INTEGER PRIMARY KEY REFERENCES audit (seq),
-    salt BLOB NOT NULL,
-    body BLOB NOT NULL
-) STRICT;";
+CREATE UNIQUE INDEX audit_tenant ON audit (tenant, number);";
 
 /// What every connection is set to but for `synchronous` and the size of its cache.
 pub const PRAGMAS: [(&str, &str); 3] =
@@ -101,12 +98,10 @@ pub const KEPT_COUNT: &str = "SELECT count FROM row_head WHERE tenant = ?1";
 /// The number where none is kept.
 pub const COUNT: &str = "SELECT count(*) FROM task WHERE tenant = ?1";
 
-/// The audit entry.
+/// The audit entry with its payload.
 pub const ENTRY: &str = "INSERT INTO audit (tenant, number, txn, actor, device, clock, time, action, \
-    entity, record, outcome, definition, commitment, previous, hash) \
-    VALUES (?1, ?2, ?3, ?1, ?4, ?5, ?6, ?7, 'task', ?8, 'ok', 1, ?9, ?10, ?11)";
-/// Its payload.
-pub const PAYLOAD: &str = "INSERT INTO audit_payload (seq, salt, body) VALUES (?1, ?2, ?3)";
+    entity, record, outcome, definition, commitment, previous, hash, salt, body) \
+    VALUES (?1, ?2, ?3, ?1, ?4, ?5, ?6, ?7, 'task', ?8, 'ok', 1, ?9, ?10, ?11, ?12, ?13)";
 /// The head for rows.
 pub const ROW_HEAD: &str = "UPDATE row_head SET count = ?2, bytes = ?3 WHERE tenant = ?1";
 /// The head for entries.
@@ -115,6 +110,6 @@ pub const LOG_HEAD: &str =
 /// Both heads.
 pub const READ_HEAD: &str = "SELECT count, bytes, next, hash, clock, last_id \
     FROM row_head JOIN log_head USING (tenant) WHERE tenant = ?1";
-/// The entries of a tenant with their payloads.
+/// The entries of a tenant.
 pub const LOG: &str = "SELECT number, txn, clock, time, action, record, commitment, previous, hash, salt, \
-    audit_payload.body FROM audit JOIN audit_payload USING (seq) WHERE tenant = ?1 ORDER BY number";
+    body FROM audit WHERE tenant = ?1 ORDER BY number";
