@@ -14,6 +14,7 @@ mod identity;
 mod lanes;
 mod monitor;
 mod query;
+mod quota;
 mod schema;
 mod scope;
 mod session;
@@ -38,6 +39,7 @@ pub use monitor::{
     Summary, TenantStats,
 };
 pub use query::{Cursor, DynamicColumn, Filter, Number, Order, Ordered, Patch, Text, column};
+pub use quota::{Quota, QuotaKind, Usage};
 pub use session::{
     Audit, AuditPage, Dynamic, Joined, JoinedPage, OrganizationSession, Page, Pair, Query, Records,
     ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,

@@ -22,7 +22,7 @@ use uuid::Uuid;
 pub(crate) use change::{Changes, Content, Upsert, row_bytes, unique_set};
 pub(crate) use checkpoint::{Checkpoints, observe_log};
 use heads::Heads;
-pub(crate) use heads::{count, create_log, totals, totals_of, unsigned_count};
+pub(crate) use heads::{count, create_log, load_rows, totals, totals_of, unsigned_count};
 pub(crate) use queue::Committer;
 pub(crate) use unit::{Actor, Event, Savepoint, Unit};
 

@@ -17,6 +17,7 @@ use crate::commit::{Checkpoints, Clock, Committer, Randomness, Writer};
 use crate::entity::{Definition, Entity};
 use crate::error::{Error, Result};
 use crate::monitor::{Monitor, Monitoring};
+use crate::quota::Quota;
 
 /// What opening a path needs and gives: the claim on it, its entities, and the writer if it writes.
 type Claimed = (lock::Claim, open::Opened, Option<Arc<Committer>>, Option<Arc<Cache>>);
@@ -32,6 +33,7 @@ const READERS_MAX: u32 = 1_024;
 pub struct Builder {
     definitions: Vec<Definition>,
     types: Vec<(TypeId, String)>,
+    quotas: Vec<(String, Quota)>,
     open_timeout: Duration,
     write_timeout: Duration,
     readers: u32,
@@ -58,6 +60,7 @@ impl Builder {
         Self {
             definitions: Vec::new(),
             types: Vec::new(),
+            quotas: Vec::new(),
             open_timeout: Duration::from_secs(2),
             write_timeout: Duration::from_secs(10),
             readers: 8,
@@ -84,6 +87,15 @@ impl Builder {
     /// [`Verbs::dynamic`](crate::Verbs::dynamic).
     pub fn definition(mut self, definition: Definition) -> Self {
         self.definitions.push(definition);
+        self
+    }
+
+    /// What every tenant may have of an entity, except those with a quota of their own. No limit by
+    /// default. The file does not hold it: name it at each opening.
+    ///
+    /// Opening answers [`Error::Schema`] if the store has no such entity.
+    pub fn quota(mut self, entity: impl Into<String>, quota: Quota) -> Self {
+        self.quotas.push((entity.into(), quota));
         self
     }
 
@@ -163,8 +175,8 @@ impl Builder {
     ///
     /// - [`Error::Locked`] if another process, or this one, has it open for writing.
     /// - [`Error::Corrupt`] if it is damaged, empty, or not a store; nothing of it is changed.
-    /// - [`Error::Schema`] if a newer version of Tenantry wrote it, or if the definitions
-    ///   contradict each other or the file.
+    /// - [`Error::Schema`] if a newer version of Tenantry wrote it, if the definitions
+    ///   contradict each other or the file, or if a quota is for an entity that it does not hold.
     /// - [`Error::ReadOnly`] if the file or its folder can't be written.
     /// - [`Error::InvalidInput`] if the path names a folder or a folder on it is missing.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
@@ -229,7 +241,7 @@ impl Builder {
         }
         let mut claim = lock::Claim::reading(path);
         claim.inspect(open::inspect)?;
-        let opened = connection::reader(path).and_then(|reader| open::load_read_only(&reader, definitions)).map_err(
+        let opened = connection::reader(path).and_then(|reader| open::load_read_only(&reader, definitions, &self.quotas)).map_err(
             // SQLite reads a WAL database through a file beside it, which somebody has to be able
             // to make (https://sqlite.org/wal.html#readonly).
             |error| match error {
@@ -250,12 +262,12 @@ impl Builder {
         let mut claim = lock::Claim::writing(path, self.open_timeout)?;
         if !path.exists() {
             // Definitions that contradict each other leave no file behind.
-            crate::schema::plan(Vec::new(), definitions.clone())?;
+            crate::schema::plan(Vec::new(), definitions.clone(), &self.quotas)?;
             open::create(path, &self.clock, &self.randomness)?;
         }
         claim.inspect(open::inspect)?;
         let mut connection = connection::writer(path, self.durability)?;
-        let opened = open::load(&mut connection, definitions)?;
+        let opened = open::load(&mut connection, definitions, &self.quotas)?;
         let cache = (self.cache_bytes > 0).then(|| Arc::new(Cache::new(self.cache_bytes)));
         let writer = Writer::new(
             connection,

@@ -3,19 +3,27 @@
 
 use std::sync::Arc;
 
+use rusqlite::Connection;
+
 use super::{Inner, PoolClass, absent_as_none};
 use crate::audit::payload::PayloadWriter;
 use crate::commit::{Actor, Event, Unit};
-use crate::entity::Value;
+use crate::entity::{Tenancy, Value};
 use crate::error::{Error, Result};
 use crate::identity::{
     Membership, Organization, OrganizationId, Role, TenantKey, User, UserId, validate_name,
 };
 use crate::monitor::TenantStats;
+use crate::quota::{Quota, Usage};
 use crate::schema::identities;
 
 /// One entry about a tenant itself.
-fn record(unit: &mut Unit, tenant: TenantKey, action: &str, changes: &[(&str, Value, Value)]) -> Result<()> {
+pub(super) fn record(
+    unit: &mut Unit,
+    tenant: TenantKey,
+    action: &str,
+    changes: &[(&str, Value, Value)],
+) -> Result<()> {
     let mut payload = PayloadWriter::new();
     for (name, before, after) in changes {
         payload.change(name, before, after);
@@ -158,6 +166,42 @@ impl<'s> Users<'s> {
         let key = self.key(id.as_ref())?;
         self.store.set_pool(key, class);
         Ok(())
+    }
+
+    /// Gives a user a quota of its own for an entity of tenancy `user`, in place of the one that every
+    /// user has; `None` takes it away again. What is there already stays, also above it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUser`]; [`Error::Schema`] if the store has no such entity;
+    /// [`Error::InvalidInput`] if it has another tenancy.
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Error, Quota, Store, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// let ada = store.users().create(&UserId::new("ada")?)?;
+    /// store.users().set_quota(&ada, "task", Some(Quota::none().rows(1)))?;
+    /// let session = store.session(&ada)?;
+    /// session.insert(&Task { title: "Dig".into() })?;
+    /// let second = session.insert(&Task { title: "Plant".into() });
+    /// assert!(matches!(second, Err(Error::QuotaExceeded { max: 1, .. })));
+    /// # Ok(()) }
+    /// ```
+    pub fn set_quota(&self, id: &impl AsRef<UserId>, entity: &str, quota: Option<Quota>) -> Result<()> {
+        let key = self.key(id.as_ref())?;
+        self.store.set_quota((key, Tenancy::User), entity, quota)
+    }
+
+    /// What a user has of an entity of tenancy `user`, and may have.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_quota`](Self::set_quota).
+    pub fn usage(&self, id: &impl AsRef<UserId>, entity: &str) -> Result<Usage> {
+        let key = self.key(id.as_ref())?;
+        self.store.usage((key, Tenancy::User), entity)
     }
 
     /// What a user's own records are, and what its sessions did since the store was opened.
@@ -305,6 +349,73 @@ impl<'s> Organizations<'s> {
         Ok(())
     }
 
+    /// Gives an organization a quota of its own for an entity of tenancy `organization`, in place of
+    /// the one that every organization has; `None` takes it away again. What is there already stays,
+    /// also above it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownOrganization`]; [`Error::Schema`] if the store has no such entity;
+    /// [`Error::InvalidInput`] if it has another tenancy.
+    pub fn set_quota(
+        &self,
+        id: &impl AsRef<OrganizationId>,
+        entity: &str,
+        quota: Option<Quota>,
+    ) -> Result<()> {
+        let key = self.key(id.as_ref())?;
+        self.store.set_quota((key, Tenancy::Organization), entity, quota)
+    }
+
+    /// What an organization has of an entity of tenancy `organization`, and may have.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_quota`](Self::set_quota).
+    pub fn usage(&self, id: &impl AsRef<OrganizationId>, entity: &str) -> Result<Usage> {
+        let key = self.key(id.as_ref())?;
+        self.store.usage((key, Tenancy::Organization), entity)
+    }
+
+    /// Gives one member a quota of its own for an entity of tenancy `member`, in place of the one that
+    /// every member of every organization has; `None` takes it away again. There is none for all of an
+    /// organization's members together, since it would tell them of each other's private records.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotMember`], [`Error::UnknownOrganization`] or [`Error::UnknownUser`];
+    /// [`Error::Schema`] if the store has no such entity; [`Error::InvalidInput`] if it has another
+    /// tenancy.
+    pub fn set_member_quota(
+        &self,
+        organization: &impl AsRef<OrganizationId>,
+        user: &impl AsRef<UserId>,
+        entity: &str,
+        quota: Option<Quota>,
+    ) -> Result<()> {
+        let key = self.member_key(organization.as_ref(), user.as_ref())?;
+        self.store.set_quota((key, Tenancy::Member), entity, quota)
+    }
+
+    /// What one member has of an entity of tenancy `member`, and may have.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_member_quota`](Self::set_member_quota).
+    pub fn member_usage(
+        &self,
+        organization: &impl AsRef<OrganizationId>,
+        user: &impl AsRef<UserId>,
+        entity: &str,
+    ) -> Result<Usage> {
+        let key = self.member_key(organization.as_ref(), user.as_ref())?;
+        self.store.usage((key, Tenancy::Member), entity)
+    }
+
+    fn member_key(&self, organization: &OrganizationId, user: &UserId) -> Result<TenantKey> {
+        self.store.read(|connection| Ok(active_member(connection, organization, user)?.1.key))
+    }
+
     /// What an organization and its members hold, and what sessions in it did since the store was
     /// opened.
     ///
@@ -372,7 +483,7 @@ impl<'s> Organizations<'s> {
     ) -> Result<()> {
         let (organization, user) = (organization.as_ref(), user.as_ref());
         self.store.write(Actor::default(), |unit| {
-            let (organization, member) = active_member(unit, organization, user)?;
+            let (organization, member) = active_member(unit.connection()?, organization, user)?;
             identities::update_member(unit.connection()?, member.key, role, true)?;
             let user = Value::from(user.clone());
             record(
@@ -397,7 +508,7 @@ impl<'s> Organizations<'s> {
     ) -> Result<()> {
         let (organization, user) = (organization.as_ref(), user.as_ref());
         self.store.write_revoking(|unit| {
-            let (organization, member) = active_member(unit, organization, user)?;
+            let (organization, member) = active_member(unit.connection()?, organization, user)?;
             identities::update_member(unit.connection()?, member.key, member.role, false)?;
             record(
                 unit,
@@ -432,13 +543,13 @@ impl<'s> Organizations<'s> {
 
 /// The organization's key, and the user's membership in it.
 fn active_member(
-    unit: &Unit,
+    connection: &Connection,
     organization: &OrganizationId,
     user: &UserId,
 ) -> Result<(TenantKey, identities::StoredMember)> {
-    let organization_key = identities::find_organization(unit.connection()?, organization)?.key;
-    let user_key = identities::find_user(unit.connection()?, user)?.key;
-    identities::find_member(unit.connection()?, organization_key, user_key)?
+    let organization_key = identities::find_organization(connection, organization)?.key;
+    let user_key = identities::find_user(connection, user)?.key;
+    identities::find_member(connection, organization_key, user_key)?
         .filter(|member| member.active)
         .map(|member| (organization_key, member))
         .ok_or_else(|| Error::NotMember { user: user.to_string(), organization: organization.to_string() })

@@ -7,6 +7,7 @@ mod directory;
 mod inner;
 mod lock;
 mod open;
+mod quotas;
 mod readers;
 
 use std::path::Path;

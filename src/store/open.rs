@@ -12,6 +12,7 @@ use super::connection;
 use crate::commit::{Clock, Randomness};
 use crate::entity::Definition;
 use crate::error::{Error, Result};
+use crate::quota::Quota;
 use crate::schema::{self, APPLICATION_ID, Catalog, FORMAT_VERSION};
 
 /// The one name of a store's file, whatever links lead to it.
@@ -145,9 +146,13 @@ pub(super) struct Opened {
 }
 
 /// Loads the definitions and adds the ones that are new, in one transaction.
-pub(super) fn load(connection: &mut Connection, wanted: Vec<Definition>) -> Result<Opened> {
+pub(super) fn load(
+    connection: &mut Connection,
+    wanted: Vec<Definition>,
+    quotas: &[(String, Quota)],
+) -> Result<Opened> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let (catalog, new) = schema::plan(load_stored(&transaction)?, wanted)?;
+    let (catalog, new) = schema::plan(load_stored(&transaction)?, wanted, quotas)?;
     if !new.is_empty() {
         schema::register(&transaction, &catalog, &new)?;
     }
@@ -157,8 +162,12 @@ pub(super) fn load(connection: &mut Connection, wanted: Vec<Definition>) -> Resu
 }
 
 /// Loads the definitions of a store that is only read; wanted ones must be there.
-pub(super) fn load_read_only(connection: &Connection, wanted: Vec<Definition>) -> Result<Opened> {
-    let (catalog, new) = schema::plan(load_stored(connection)?, wanted)?;
+pub(super) fn load_read_only(
+    connection: &Connection,
+    wanted: Vec<Definition>,
+    quotas: &[(String, Quota)],
+) -> Result<Opened> {
+    let (catalog, new) = schema::plan(load_stored(connection)?, wanted, quotas)?;
     if let Some(table) = new.first().and_then(|&position| catalog.tables().get(position)) {
         return Err(Error::schema(format!(
             "the file does not hold the entity {:?}, and it is open only for reading",
