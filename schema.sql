@@ -75,6 +75,10 @@ CREATE TABLE _entity (
 
 -- One small row per tenant and entity: what the writer must know without looking at the rows.
 -- Maintained in the transaction of every change; `Store::check` compares it with the rows.
+--
+-- `rows_max` and `bytes_max` are the tenant's own quota: what `count` and `bytes` may grow to. The
+-- greatest integer stands for no limit. NULL: it has none, and the entity's holds, which the program
+-- names when it opens the store.
 CREATE TABLE _row_head (
     tenant INTEGER NOT NULL REFERENCES _tenant (key),
     entity INTEGER NOT NULL REFERENCES _entity (key),
@@ -83,7 +87,10 @@ CREATE TABLE _row_head (
     bytes  INTEGER NOT NULL CHECK (bytes >= 0),
     -- The greatest id so far, while rows lie in the order of their ids; then, for good, none.
     last_id BLOB CHECK (length(last_id) = 16),
-    PRIMARY KEY (tenant, entity)
+    rows_max  INTEGER CHECK (rows_max >= 0),
+    bytes_max INTEGER CHECK (bytes_max >= 0),
+    PRIMARY KEY (tenant, entity),
+    CHECK ((rows_max IS NULL) = (bytes_max IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 -- One small row per tenant: where its log and its ids stand.

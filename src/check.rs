@@ -6,13 +6,14 @@ use std::fmt;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
-use crate::audit::ChainProblem;
 use crate::audit::log::StoredEntry;
 use crate::audit::verify::verify;
-use crate::commit::row_bytes;
+use crate::audit::{ChainProblem, Change};
+use crate::commit::{load_rows, row_bytes};
 use crate::entity::{Tenancy, Value, time_of};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
+use crate::quota::Quota;
 use crate::schema::partitions::{self, IntentKind, StoredPartition};
 use crate::schema::{self, Catalog, Role, identities};
 use crate::statement::{Table, check as statement};
@@ -113,6 +114,14 @@ pub enum Finding {
         name: String,
         /// Why.
         problem: String,
+    },
+    /// A tenant's own quota is not what the audit log says.
+    #[error("{tenant}, {entity}: the tenant's own quota is not the one in the log")]
+    Quota {
+        /// The tenant.
+        tenant: String,
+        /// The entity.
+        entity: String,
     },
     /// A row is not what the audit log says.
     #[error("{tenant}, {entity} {record}: {problem}")]
@@ -358,6 +367,16 @@ fn tenants(connection: &Connection, role: Role) -> Result<Vec<Tenant>> {
     Ok(tenants)
 }
 
+/// What a log says that there is.
+#[derive(Default)]
+struct Log {
+    records: HashMap<(String, Uuid), Replayed>,
+    /// The tenant's own quotas, by entity.
+    quotas: HashMap<String, Option<Quota>>,
+    /// Whether a payload that held one is gone.
+    quotas_lost: bool,
+}
+
 /// What the log says a record is.
 #[derive(Default)]
 struct Replayed {
@@ -388,11 +407,11 @@ fn check_tenant(
             .into_iter()
             .map(|problem| Finding::Chain { tenant: tenant.name.clone(), problem }),
     );
-    let mut replayed = replay(connection, tenant.key)?;
+    let mut log = replay(connection, tenant.key)?;
     for table in catalog.tables().iter().filter(|table| table.definition.tenancy() == tenant.tenancy) {
-        check_rows(connection, table, tenant, &mut replayed, report)?;
+        check_rows(connection, table, tenant, &mut log, report)?;
     }
-    let vanished = replayed.into_iter().filter(|(_, state)| !state.deleted);
+    let vanished = log.records.into_iter().filter(|(_, state)| !state.deleted);
     report.findings.extend(vanished.map(|((entity, record), _)| Finding::Row {
         tenant: tenant.name.clone(),
         entity,
@@ -402,14 +421,21 @@ fn check_tenant(
     Ok(())
 }
 
-/// The last state of each record that the log speaks of.
-fn replay(connection: &Connection, tenant: TenantKey) -> Result<HashMap<(String, Uuid), Replayed>> {
-    let mut records: HashMap<(String, Uuid), Replayed> = HashMap::new();
+/// The last state of each record and quota that the log speaks of.
+fn replay(connection: &Connection, tenant: TenantKey) -> Result<Log> {
+    let mut log = Log::default();
     StoredEntry::each(connection, tenant, |entry| {
+        if entry.action == "quota.set" {
+            match entry.changes() {
+                Ok(Some(changes)) => log.note_quota(changes)?,
+                Ok(None) | Err(_) => log.quotas_lost = true,
+            }
+            return Ok(());
+        }
         let (Some(entity), Some(record), "ok") = (&entry.entity, entry.record, entry.outcome.as_str()) else {
             return Ok(());
         };
-        let state = records.entry((entity.clone(), record)).or_default();
+        let state = log.records.entry((entity.clone(), record)).or_default();
         match entry.action.as_str() {
             "insert" => {
                 let updated = time_of(record).as_microsecond();
@@ -443,14 +469,31 @@ fn replay(connection: &Connection, tenant: TenantKey) -> Result<HashMap<(String,
         }
         Ok(())
     })?;
-    Ok(records)
+    Ok(log)
+}
+
+impl Log {
+    fn note_quota(&mut self, changes: Vec<Change>) -> Result<()> {
+        let (mut entity, mut rows, mut bytes) = (None, None, None);
+        for change in changes {
+            match (change.column.as_str(), change.after) {
+                ("entity", Value::Text(name)) => entity = Some(name),
+                ("rows", Value::Integer(max)) => rows = Some(max),
+                ("bytes", Value::Integer(max)) => bytes = Some(max),
+                _ => {}
+            }
+        }
+        let quota = rows.zip(bytes).map(|(rows, bytes)| Quota::from_stored(rows, bytes)).transpose()?;
+        self.quotas.extend(entity.map(|entity| (entity, quota)));
+        Ok(())
+    }
 }
 
 fn check_rows(
     connection: &Connection,
     table: &Table,
     tenant: &Tenant,
-    replayed: &mut HashMap<(String, Uuid), Replayed>,
+    log: &mut Log,
     report: &mut Report,
 ) -> Result<()> {
     let (mut count, mut bytes, mut last) = (0_i64, 0_i64, 0_i64);
@@ -464,7 +507,7 @@ fn check_rows(
         last = last.max(row.number);
         in_order &= last_id < row.id;
         last_id = row.id;
-        let problem = match replayed.remove(&(table.entity().to_owned(), row.id)) {
+        let problem = match log.records.remove(&(table.entity().to_owned(), row.id)) {
             None => Some("there is a row, and the log knows nothing of it"),
             Some(state) if state.deleted => Some("there is a row, and the log says it was deleted"),
             Some(state) if state.version != row.version => {
@@ -492,7 +535,7 @@ fn check_rows(
     })?;
     report.rows += count.unsigned_abs();
     report.findings.append(&mut findings);
-    let (next, kept_count, kept_bytes, kept_id) = head(connection, tenant.key, table.key)?;
+    let kept = load_rows(connection, tenant.key, table.key)?;
     let mut compare = |what, kept: i64, actual: i64, wrong: bool| {
         if wrong {
             report.findings.push(Finding::Head {
@@ -504,11 +547,17 @@ fn check_rows(
             });
         }
     };
-    compare("count", kept_count, count, kept_count != count);
-    compare("bytes", kept_bytes, bytes, kept_bytes != bytes);
-    compare("next number", next, last + 1, next <= last);
-    let wrong = kept_id.is_some_and(|kept| !in_order || kept < last_id);
+    compare("count", kept.count, count, kept.count != count);
+    compare("bytes", kept.bytes, bytes, kept.bytes != bytes);
+    compare("next number", kept.next, last + 1, kept.next <= last);
+    let wrong = kept.last_id.is_some_and(|kept| !in_order || kept < last_id);
     compare("order of ids", 1, 0, wrong);
+    let logged = log.quotas.get(table.entity()).copied().flatten();
+    if kept.quota != logged && !log.quotas_lost {
+        report
+            .findings
+            .push(Finding::Quota { tenant: tenant.name.clone(), entity: table.entity().to_owned() });
+    }
     Ok(())
 }
 
@@ -527,18 +576,4 @@ fn agrees(table: &Table, values: &[Value], state: &Replayed) -> bool {
             None => value.is_none() || !state.complete,
         }
     })
-}
-
-type Head = (i64, i64, i64, Option<Uuid>);
-
-fn head(connection: &Connection, tenant: TenantKey, entity: i64) -> Result<Head> {
-    let sql = "SELECT next, count, bytes, last_id FROM _row_head WHERE tenant = ?1 AND entity = ?2";
-    let head = connection
-        .prepare_cached(sql)?
-        .query_row([tenant.get(), entity], |row| {
-            let last_id = row.get::<_, Option<_>>(3)?.map(Uuid::from_bytes);
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, last_id))
-        })
-        .optional()?;
-    Ok(head.unwrap_or((1, 0, 0, None)))
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::quota::QuotaKind;
+
 /// The result of every fallible call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -174,6 +176,21 @@ pub enum Error {
         limit: &'static str,
         /// What reached it and what to do.
         problem: String,
+    },
+    /// The call would take the tenant's rows of an entity above their [`Quota`](crate::Quota).
+    /// Nothing of it was kept; a transaction goes on.
+    #[error(
+        "the quota of {entity} is {max} {what} and this would make it {total}; nothing of this call was kept: delete some first, or have the quota raised"
+    )]
+    QuotaExceeded {
+        /// The entity.
+        entity: String,
+        /// Whether it is about rows or their bytes.
+        what: QuotaKind,
+        /// The most that the tenant may have.
+        max: u64,
+        /// What it would have had.
+        total: u64,
     },
     /// A transaction's closure gave up with an error of its own, made by [`Error::aborted`].
     #[error("the transaction was given up: {source}")]

@@ -16,6 +16,7 @@ mod identity;
 mod lanes;
 mod monitor;
 mod query;
+mod quota;
 mod schema;
 mod scope;
 mod session;
@@ -40,6 +41,7 @@ pub use monitor::{
     SlowOperation, Stats, Summary, TenantStats,
 };
 pub use query::{Cursor, DynamicColumn, Filter, Number, Order, Ordered, Patch, Text, column};
+pub use quota::{Quota, QuotaKind, Usage};
 pub use schema::Partitioning;
 pub use session::{
     Audit, AuditPage, Dynamic, Joined, JoinedPage, OrganizationSession, Page, Pair, Query, Records,

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
-use tenantry::{Builder, Entity, Error, Id, OrganizationId, Role, Store, Timestamp, UserId, Verification};
+use tenantry::{
+    Builder, Entity, Error, Id, OrganizationId, Quota, Role, Store, Timestamp, UserId, Verification,
+};
 
 #[derive(Debug, Clone, PartialEq, Entity)]
 struct Project {
@@ -127,6 +129,7 @@ fn history(path: &Path) {
         inside.patch(ticket, Ticket::ASSIGNEE.clear()).unwrap();
         inside.insert(&Ticket { title: "open".into(), assignee: Some(user.id.clone()) }).unwrap();
         inside.insert(&Note { text: name.into() }).unwrap();
+        store.users().set_quota(&user, "task", Some(Quota::none().rows(1_000))).unwrap();
     }
     assert!(store.check().unwrap().is_clean());
     store.close().unwrap();
@@ -323,7 +326,10 @@ fn tamper_rows(connection: &Connection, dice: &mut Dice, kind: usize) -> String 
         }
         7 => {
             let entity = table.replace("_rows_", "");
-            let column = dice.pick(&["count", "bytes"]);
+            // A quota was given of tasks alone.
+            let columns: &[_] =
+                if entity == "task" { &["count", "bytes", "rows_max"] } else { &["count", "bytes"] };
+            let column = dice.pick(columns);
             let by = dice.pick(&["+ 1", "+ 1000", "* 2"]);
             let which =
                 format!("tenant = {tenant} AND entity = (SELECT key FROM _entity WHERE name = '{entity}')");
@@ -510,6 +516,15 @@ fn check_names_what_was_done_to_the_schema_and_the_heads() {
         ),
         ("UPDATE _row_head SET count = count + 1", "count is kept as"),
         ("UPDATE _row_head SET last_id = zeroblob(16)", "order of ids is kept as 1"),
+        ("UPDATE _row_head SET rows_max = rows_max + 1", "user ada, task: the tenant's own quota is not"),
+        (
+            "UPDATE _row_head SET rows_max = NULL, bytes_max = NULL",
+            "user ada, task: the tenant's own quota is not",
+        ),
+        (
+            "UPDATE _row_head SET rows_max = 9, bytes_max = 9",
+            "member grace of acme, note: the tenant's own quota is not",
+        ),
     ] {
         with_history(|path, _| {
             let connection = Connection::open(path).unwrap();

@@ -78,7 +78,8 @@ impl From<Error> for Failure {
             | Error::NotUnique { .. }
             | Error::Reference { .. }
             | Error::Constraint { .. }
-            | Error::LimitExceeded { .. } => Failure::refused(error.to_string()),
+            | Error::LimitExceeded { .. }
+            | Error::QuotaExceeded { .. } => Failure::refused(error.to_string()),
             Error::InvalidInput { .. } => Failure::usage(error.to_string()),
             Error::Locked { path, .. } => Failure::store(format!(
                 "{} is being written by another program; wait until it is done (list, show, count and history work meanwhile)",

@@ -39,6 +39,12 @@ pub(crate) trait Copies {
     fn release(&self, records: &[(&Table, Uuid)]) -> Result<()>;
 }
 
+/// What an update made of a row: its version, and the bytes that it has more, or fewer.
+struct Updated {
+    version: u64,
+    grown: i64,
+}
+
 /// The changes that a session makes in a transaction.
 pub(crate) struct Changes<'u> {
     pub(crate) unit: &'u mut Unit,
@@ -93,10 +99,10 @@ impl<'u> Changes<'u> {
             return Err(self.explain(table, tenant, &error, references));
         }
         let size = row_bytes(&values);
+        let quota = self.catalog.quota(table);
         let rows = self.unit.rows(tenant, table.key)?;
         rows.next += 1;
-        rows.count += 1;
-        rows.bytes += size;
+        rows.add(table.entity(), quota, 1, size)?;
         rows.last_id = rows.last_id.filter(|last| *last < id).map(|_| id);
         let changes = table.definition.columns().iter().zip(&values).filter(|(_, value)| !value.is_none());
         let mut payload = PayloadWriter::new();
@@ -119,6 +125,26 @@ impl<'u> Changes<'u> {
         self.update_stored(table, tenant, id, before, content)
     }
 
+    /// Changes each of these records in the same way; how many there are. The quota is asked at the
+    /// end, since some may shrink while others grow.
+    pub(crate) fn update_all(
+        &mut self,
+        table: &Table,
+        ids: Vec<Uuid>,
+        columns: &[(usize, Value)],
+    ) -> Result<u64> {
+        let tenant = self.scope.writes(table.definition.tenancy())?.tenant;
+        let count = ids.len() as u64;
+        let mut grown = 0;
+        for id in ids {
+            let before = self.stored(table, tenant, id, None)?;
+            let content = Content::Columns(columns.to_vec());
+            grown += self.update_uncounted(table, tenant, id, before, content)?.grown;
+        }
+        self.add(table, tenant, 0, grown)?;
+        Ok(count)
+    }
+
     fn update_stored(
         &mut self,
         table: &Table,
@@ -127,6 +153,20 @@ impl<'u> Changes<'u> {
         before: Stored,
         content: Content,
     ) -> Result<u64> {
+        let Updated { version, grown } = self.update_uncounted(table, tenant, id, before, content)?;
+        self.add(table, tenant, 0, grown)?;
+        Ok(version)
+    }
+
+    /// Changes the row and writes the entry; the caller counts.
+    fn update_uncounted(
+        &mut self,
+        table: &Table,
+        tenant: TenantKey,
+        id: Uuid,
+        before: Stored,
+        content: Content,
+    ) -> Result<Updated> {
         let mut after = before.values.clone();
         match content {
             Content::Whole(values) => after = values,
@@ -156,7 +196,6 @@ impl<'u> Changes<'u> {
             return Err(self.explain(table, tenant, &error, changed.iter().copied()));
         }
         let grown = row_bytes(&after) - row_bytes(&before.values);
-        self.unit.rows(tenant, table.key)?.bytes += grown;
         self.unit.changes(tenant, table.key, id)?;
         let mut payload = PayloadWriter::new();
         for (position, value) in changed {
@@ -164,7 +203,7 @@ impl<'u> Changes<'u> {
             payload.column(column, &before.values[position], value);
         }
         self.audit(table, tenant, "update", id, payload)?;
-        version_of(version)
+        Ok(Updated { version: version_of(version)?, grown })
     }
 
     /// Updates the record of this id, or inserts it under the id.
@@ -210,6 +249,18 @@ impl<'u> Changes<'u> {
             }
             None => Ok(Upsert::Inserted(self.insert(table, values, None)?)),
         }
+    }
+
+    /// Deletes each of these records; how many there are. Some go with others before them.
+    pub(crate) fn delete_all(&mut self, table: &Table, ids: Vec<Uuid>) -> Result<u64> {
+        let count = ids.len() as u64;
+        for id in ids {
+            match self.delete(table, id, None) {
+                Err(Error::NotFound { .. }) => {}
+                outcome => outcome?,
+            }
+        }
+        Ok(count)
     }
 
     /// Deletes a record, and what its entity's references say of those that refer to it.
@@ -336,9 +387,7 @@ impl<'u> Changes<'u> {
         if let Err(error) = outcome {
             return Err(self.explain(table, tenant, &error, std::iter::empty()));
         }
-        let rows = self.unit.rows(tenant, table.key)?;
-        rows.count -= 1;
-        rows.bytes -= row_bytes(&before.values);
+        self.add(table, tenant, -1, -row_bytes(&before.values))?;
         self.unit.changes(tenant, table.key, id)?;
         let mut payload = PayloadWriter::new();
         for (column, value) in
@@ -347,6 +396,12 @@ impl<'u> Changes<'u> {
             payload.column(column, value, &Value::None);
         }
         self.audit(table, tenant, "delete", id, payload)
+    }
+
+    /// Adds to the numbers that are kept of a tenant's rows, within the quota.
+    fn add(&mut self, table: &Table, tenant: TenantKey, rows: i64, bytes: i64) -> Result<()> {
+        let quota = self.catalog.quota(table);
+        self.unit.rows(tenant, table.key)?.add(table.entity(), quota, rows, bytes)
     }
 
     fn audit(

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::audit::chain::Hash;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
+use crate::quota::{Quota, QuotaKind};
 
 /// Tenants whose heads are remembered; then the memory starts afresh.
 const REMEMBERED_MAX: usize = 100_000;
@@ -34,19 +35,33 @@ pub(crate) struct RowHead {
     pub(crate) bytes: i64,
     /// The greatest id so far, while rows lie in the order of their ids; then, for good, none.
     pub(crate) last_id: Option<Uuid>,
+    /// The tenant's own quota.
+    pub(crate) quota: Option<Quota>,
     /// Whether the file has a row for it.
     stored: bool,
 }
 
 impl RowHead {
-    /// As the file has it.
-    pub(crate) fn load(connection: &Connection, tenant: TenantKey, entity: i64) -> Result<Self> {
-        load_rows(connection, tenant, entity)
-    }
-
     /// Becomes that of the same rows in another file.
     pub(crate) fn follow(&mut self, other: &Self) {
         *self = Self { stored: self.stored, ..other.clone() };
+    }
+
+    /// Counts what a change adds to the rows or, below 0, takes away. Beyond the tenant's own quota,
+    /// or else the entity's, whatever adds is refused; whatever does not never is.
+    pub(crate) fn add(&mut self, entity: &str, quota: Quota, rows: i64, bytes: i64) -> Result<()> {
+        let quota = self.quota.unwrap_or(quota);
+        let (count, size) = (self.count + rows, self.bytes + bytes);
+        let limits =
+            [(QuotaKind::Rows, quota.rows, rows, count), (QuotaKind::Bytes, quota.bytes, bytes, size)];
+        for (what, max, added, total) in limits {
+            let total = total.unsigned_abs();
+            if let Some(max) = max.filter(|max| added > 0 && total > *max) {
+                return Err(Error::QuotaExceeded { entity: entity.to_owned(), what, max, total });
+            }
+        }
+        (self.count, self.bytes) = (count, size);
+        Ok(())
     }
 }
 
@@ -128,6 +143,32 @@ impl Heads {
         };
         kept.dirty = true;
         Ok(&mut kept.head)
+    }
+
+    /// Gives a tenant a quota of its own; the one before. It goes to the file at once, so that the
+    /// commits of all other changes have no more to write.
+    pub(super) fn set_quota(
+        &mut self,
+        connection: &Connection,
+        tenant: TenantKey,
+        entity: i64,
+        quota: Option<Quota>,
+    ) -> Result<Option<Quota>> {
+        let head = self.rows(connection, tenant, entity)?;
+        let (rows_max, bytes_max) = quota.map(Quota::stored).unzip();
+        let sql = "INSERT INTO _row_head (tenant, entity, next, count, bytes, rows_max, bytes_max) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+                   ON CONFLICT (tenant, entity) DO UPDATE SET rows_max = ?6, bytes_max = ?7";
+        connection.prepare_cached(sql)?.execute(params![
+            tenant.get(),
+            entity,
+            head.next,
+            head.count,
+            head.bytes,
+            rows_max,
+            bytes_max
+        ])?;
+        head.stored = true;
+        Ok(std::mem::replace(&mut head.quota, quota))
     }
 
     /// A place to come back to. Former states are journaled anew from here on.
@@ -239,22 +280,24 @@ fn load_log(connection: &Connection, tenant: TenantKey) -> Result<LogHead> {
     head.ok_or_else(|| Error::corrupt("a tenant has no log"))
 }
 
-fn load_rows(connection: &Connection, tenant: TenantKey, entity: i64) -> Result<RowHead> {
-    let sql = "SELECT next, count, bytes, last_id FROM _row_head WHERE tenant = ?1 AND entity = ?2";
-    let head = connection
-        .prepare_cached(sql)?
-        .query_row([tenant.get(), entity], |row| {
-            Ok(RowHead {
-                next: row.get(0)?,
-                count: row.get(1)?,
-                bytes: row.get(2)?,
-                last_id: row.get::<_, Option<_>>(3)?.map(Uuid::from_bytes),
-                stored: true,
-            })
-        })
-        .optional()?;
-    let first = RowHead { next: 1, count: 0, bytes: 0, last_id: Some(Uuid::nil()), stored: false };
-    Ok(head.unwrap_or(first))
+/// A tenant that has had no row of the entity has no head.
+pub(crate) fn load_rows(connection: &Connection, tenant: TenantKey, entity: i64) -> Result<RowHead> {
+    let sql = "SELECT next, count, bytes, rows_max, bytes_max, last_id FROM _row_head WHERE tenant = ?1 AND entity = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([tenant.get(), entity])?;
+    let Some(row) = rows.next()? else {
+        let last_id = Some(Uuid::nil());
+        return Ok(RowHead { next: 1, count: 0, bytes: 0, last_id, quota: None, stored: false });
+    };
+    let own: Option<i64> = row.get(3)?;
+    Ok(RowHead {
+        next: row.get(0)?,
+        count: row.get(1)?,
+        bytes: row.get(2)?,
+        last_id: row.get::<_, Option<_>>(5)?.map(Uuid::from_bytes),
+        quota: own.map(|rows_max| Quota::from_stored(rows_max, row.get(4)?)).transpose()?,
+        stored: true,
+    })
 }
 
 /// How many rows a tenant has of an entity: one lookup.

@@ -15,6 +15,7 @@ use crate::audit::chain::{Hash, Link, commitment};
 use crate::entity::truncate_to_micros;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
+use crate::quota::Quota;
 use crate::schema::partitions;
 
 /// Who acts in a transaction; nobody when the application itself does.
@@ -284,6 +285,18 @@ impl Unit {
     pub(crate) fn rows(&mut self, tenant: TenantKey, entity: i64) -> Result<&mut RowHead> {
         let writer = self.writer()?;
         writer.heads.rows(&writer.connection, tenant, entity)
+    }
+
+    /// Gives a tenant a quota of its own, or takes it away; the one before.
+    pub(crate) fn set_quota(
+        &mut self,
+        tenant: TenantKey,
+        entity: i64,
+        quota: Option<Quota>,
+    ) -> Result<Option<Quota>> {
+        self.connection()?;
+        let writer = self.writer()?;
+        writer.heads.set_quota(&writer.connection, tenant, entity, quota)
     }
 
     /// A new id: UUIDv7 (RFC 9562, section 6.2, method 2), greater than the tenant's last one

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::StoredDefinition;
 use crate::entity::{ColumnKind, Definition, OnDelete, Tenancy};
 use crate::error::{Error, Result};
+use crate::quota::Quota;
 use crate::statement::{Inbound, Table};
 
 /// The entities that a store holds.
@@ -13,6 +14,8 @@ use crate::statement::{Inbound, Table};
 pub(crate) struct Catalog {
     tables: Vec<Arc<Table>>,
     by_name: HashMap<String, usize>,
+    /// By the entity's key.
+    quotas: HashMap<i64, Quota>,
 }
 
 impl Catalog {
@@ -57,7 +60,20 @@ impl Catalog {
                 Arc::new(table)
             })
             .collect();
-        Ok(Self { tables, by_name })
+        Ok(Self { tables, by_name, quotas: HashMap::new() })
+    }
+
+    /// What each tenant may have of an entity, unless it has a quota of its own.
+    pub(crate) fn set_quotas(&mut self, quotas: &[(String, Quota)]) -> Result<()> {
+        for (entity, quota) in quotas {
+            let key = self.get(entity)?.key;
+            self.quotas.insert(key, *quota);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn quota(&self, table: &Table) -> Quota {
+        self.quotas.get(&table.key).copied().unwrap_or_default()
     }
 
     pub(crate) fn tables(&self) -> &[Arc<Table>] {

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::entity::Definition;
 use crate::error::{Error, Result};
+use crate::quota::Quota;
 use crate::statement::Table;
 
 /// "Tnty": in the SQLite header of every store (<https://sqlite.org/pragma.html#pragma_application_id>).
@@ -133,8 +134,13 @@ fn hash_of<'d>(definitions: impl Iterator<Item = &'d Definition>) -> [u8; 32] {
     definitions.fold(Sha256::new(), |hash, definition| hash.chain_update(definition.hash())).finalize().into()
 }
 
-/// The catalog of the file's entities and the wanted ones; which of them are new to the file.
-pub(crate) fn plan(stored: Vec<StoredDefinition>, wanted: Vec<Definition>) -> Result<(Catalog, Vec<usize>)> {
+/// The catalog of the file's entities and the wanted ones, with the quotas of some; which of them are
+/// new to the file.
+pub(crate) fn plan(
+    stored: Vec<StoredDefinition>,
+    wanted: Vec<Definition>,
+    quotas: &[(String, Quota)],
+) -> Result<(Catalog, Vec<usize>)> {
     let mut all = stored;
     let mut new = Vec::new();
     for definition in wanted {
@@ -155,7 +161,9 @@ pub(crate) fn plan(stored: Vec<StoredDefinition>, wanted: Vec<Definition>) -> Re
             }
         }
     }
-    Ok((Catalog::new(all)?, new))
+    let mut catalog = Catalog::new(all)?;
+    catalog.set_quotas(quotas)?;
+    Ok((catalog, new))
 }
 
 /// Adds new entities to the file. Runs inside the opening's transaction.

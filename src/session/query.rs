@@ -8,7 +8,7 @@ use sha2::Digest;
 use uuid::Uuid;
 
 use super::{Core, Records, decode, verbs};
-use crate::commit::{Changes, Content};
+use crate::commit::Changes;
 use crate::entity::{Column, Entity, Field, Fields, Id, Model, Raw, Record, Value};
 use crate::error::{Error, Result};
 use crate::monitor::Operation;
@@ -388,11 +388,11 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
         })
     }
 
-    /// Changes every matching record, in the query's order; how many there were.
-    fn change_each(
+    /// Changes the matching records, in the query's order; how many there were.
+    fn change_all(
         &self,
         operation: Operation,
-        change: impl Fn() -> Option<Content> + Send + 'static,
+        change: impl FnOnce(&mut Changes<'_>, &Table, Vec<Uuid>) -> Result<u64> + Send + 'static,
     ) -> Result<u64> {
         if self.after.is_some() {
             return Err(Error::invalid("after", "a bulk change has no pages; use `limit`"));
@@ -402,20 +402,7 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
         let write = move |changes: &mut Changes<'_>| {
             let statement = statement::matching_ids(&table, reach, &spec)?;
             let ids = statement.all(changes.unit.connection()?, |row| Ok(Uuid::from_bytes(row.get(0)?)))?;
-            let mut count = 0;
-            for id in ids {
-                let outcome = match change() {
-                    Some(content) => changes.update(&table, id, None, content).map(drop),
-                    None => changes.delete(&table, id, None),
-                };
-                match outcome {
-                    // It went with one before it.
-                    Err(Error::NotFound { .. }) => {}
-                    outcome => outcome?,
-                }
-                count += 1;
-            }
-            Ok(count)
+            change(changes, &table, ids)
         };
         self.core.observe(operation, self.table()?, || self.core.write(write))
     }
@@ -439,7 +426,7 @@ impl<S: tenancy::Scope, E: Entity> Query<'_, S, E> {
         E::Tenancy: WrittenIn<S>,
     {
         let changes = patch.into_changes(&self.table()?.definition)?;
-        self.change_each(Operation::Update, move || Some(Content::Columns(changes.clone())))
+        self.change_all(Operation::Update, move |all, table, ids| all.update_all(table, ids, &changes))
     }
 
     /// Deletes every matching record; how many there were. All or none.
@@ -451,7 +438,7 @@ impl<S: tenancy::Scope, E: Entity> Query<'_, S, E> {
     where
         E::Tenancy: WrittenIn<S>,
     {
-        self.change_each(Operation::Delete, || None)
+        self.change_all(Operation::Delete, |all, table, ids| all.delete_all(table, ids))
     }
 }
 
@@ -491,7 +478,7 @@ impl<S: tenancy::Scope> Query<'_, S, Fields> {
     /// As [`Verbs::patch`](crate::Verbs::patch).
     pub fn patch(&self, fields: Fields) -> Result<u64> {
         let changes = fields.into_changes(&self.table()?.definition)?;
-        self.change_each(Operation::Update, move || Some(Content::Columns(changes.clone())))
+        self.change_all(Operation::Update, move |all, table, ids| all.update_all(table, ids, &changes))
     }
 
     /// Deletes every matching record; how many there were.
@@ -500,7 +487,7 @@ impl<S: tenancy::Scope> Query<'_, S, Fields> {
     ///
     /// As [`Verbs::delete`](crate::Verbs::delete).
     pub fn delete(&self) -> Result<u64> {
-        self.change_each(Operation::Delete, || None)
+        self.change_all(Operation::Delete, |all, table, ids| all.delete_all(table, ids))
     }
 
     /// Each value of a column and how many records have it, in the column's order.

@@ -120,7 +120,7 @@ impl<'x, S: tenancy::Scope> Verbs<'x, S> {
     /// # Errors
     ///
     /// [`Error::InvalidInput`], [`Error::Unique`], [`Error::Reference`],
-    /// [`Error::LimitExceeded`] if the record is too large.
+    /// [`Error::LimitExceeded`] if the record is too large, [`Error::QuotaExceeded`].
     pub fn insert<E: Entity>(&self, value: &E) -> Result<Id<E>>
     where
         E::Tenancy: WrittenIn<S>,

@@ -19,6 +19,7 @@ use crate::commit::{Clock, Randomness};
 use crate::entity::{Definition, Entity};
 use crate::error::{Error, Result};
 use crate::monitor::{Monitor, Monitoring};
+use crate::quota::Quota;
 use crate::schema::partitions::{self, Layout};
 use crate::schema::{Partitioning, Role};
 
@@ -45,6 +46,7 @@ const READERS_MAX: u32 = 1_024;
 pub struct Builder {
     definitions: Vec<Definition>,
     types: Vec<(TypeId, String)>,
+    quotas: Vec<(String, Quota)>,
     open_timeout: Duration,
     write_timeout: Duration,
     readers: u32,
@@ -73,6 +75,7 @@ impl Builder {
         Self {
             definitions: Vec::new(),
             types: Vec::new(),
+            quotas: Vec::new(),
             open_timeout: Duration::from_secs(2),
             write_timeout: Duration::from_secs(10),
             readers: 8,
@@ -101,6 +104,15 @@ impl Builder {
     /// [`Verbs::dynamic`](crate::Verbs::dynamic).
     pub fn definition(mut self, definition: Definition) -> Self {
         self.definitions.push(definition);
+        self
+    }
+
+    /// What every tenant may have of an entity, except those with a quota of their own. No limit by
+    /// default. The file does not hold it: name it at each opening.
+    ///
+    /// Opening answers [`Error::Schema`] if the store has no such entity.
+    pub fn quota(mut self, entity: impl Into<String>, quota: Quota) -> Self {
+        self.quotas.push((entity.into(), quota));
         self
     }
 
@@ -206,8 +218,8 @@ impl Builder {
     ///
     /// - [`Error::Locked`] if another process, or this one, has it open for writing.
     /// - [`Error::Corrupt`] if it is damaged, empty, or not a store; nothing of it is changed.
-    /// - [`Error::Schema`] if a newer version of Tenantry wrote it, or if the definitions
-    ///   contradict each other or the file.
+    /// - [`Error::Schema`] if a newer version of Tenantry wrote it, if the definitions
+    ///   contradict each other or the file, or if a quota is for an entity that it does not hold.
     /// - [`Error::ReadOnly`] if the file or its folder can't be written.
     /// - [`Error::InvalidInput`] if the path names a folder or a folder on it is missing.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
@@ -335,7 +347,7 @@ impl Builder {
         let mut claim = lock::Claim::reading(path);
         claim.inspect(open::inspect)?;
         let load = |reader: &Connection| {
-            let opened = open::load_read_only(path, role, reader, definitions)?;
+            let opened = open::load_read_only(path, role, reader, definitions, &self.quotas)?;
             Ok((opened, self.layout(reader, role)?))
         };
         let (opened, layout) = connection::reader(path).and_then(|reader| load(&reader)).map_err(
@@ -359,7 +371,7 @@ impl Builder {
         let new_folder = path.parent().filter(|folder| role == Role::Catalog && !folder.exists());
         if !path.exists() {
             // Definitions that contradict each other leave no file behind.
-            crate::schema::plan(Vec::new(), definitions.clone())?;
+            crate::schema::plan(Vec::new(), definitions.clone(), &self.quotas)?;
         }
         if let Some(folder) = new_folder {
             std::fs::create_dir(folder).map_err(|error| open::not_made(folder, error))?;
@@ -374,7 +386,7 @@ impl Builder {
         }
         claim.inspect(open::inspect)?;
         let mut connection = connection::writer(path, self.durability_of(role))?;
-        let opened = open::load(path, role, &mut connection, definitions)?;
+        let opened = open::load(path, role, &mut connection, definitions, &self.quotas)?;
         let layout = self.layout(&connection, role)?;
         Ok((claim, opened, Some(connection), layout))
     }

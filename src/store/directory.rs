@@ -3,15 +3,18 @@
 
 use std::sync::Arc;
 
+use rusqlite::Connection;
+
 use super::change::{Change, Mirror};
+use super::quotas::Owner;
 use super::{Inner, PoolClass, absent_as_none};
-use crate::commit::Unit;
-use crate::entity::Value;
+use crate::entity::{Tenancy, Value};
 use crate::error::{Error, Result};
 use crate::identity::{
     Membership, Organization, OrganizationId, Role, TenantKey, User, UserId, validate_name,
 };
 use crate::monitor::TenantStats;
+use crate::quota::{Quota, Usage};
 use crate::schema::identities;
 
 /// The store's users. Made by [`Store::users`](crate::Store::users).
@@ -143,6 +146,42 @@ impl<'s> Users<'s> {
         let key = self.key(id.as_ref())?;
         self.store.set_pool(key, class);
         Ok(())
+    }
+
+    /// Gives a user a quota of its own for an entity of tenancy `user`, in place of the one that every
+    /// user has; `None` takes it away again. What is there already stays, also above it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUser`]; [`Error::Schema`] if the store has no such entity;
+    /// [`Error::InvalidInput`] if it has another tenancy.
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Error, Quota, Store, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// let ada = store.users().create(&UserId::new("ada")?)?;
+    /// store.users().set_quota(&ada, "task", Some(Quota::none().rows(1)))?;
+    /// let session = store.session(&ada)?;
+    /// session.insert(&Task { title: "Dig".into() })?;
+    /// let second = session.insert(&Task { title: "Plant".into() });
+    /// assert!(matches!(second, Err(Error::QuotaExceeded { max: 1, .. })));
+    /// # Ok(()) }
+    /// ```
+    pub fn set_quota(&self, id: &impl AsRef<UserId>, entity: &str, quota: Option<Quota>) -> Result<()> {
+        let key = self.key(id.as_ref())?;
+        self.store.set_quota(Owner::at_home(key, Tenancy::User), entity, quota)
+    }
+
+    /// What a user has of an entity of tenancy `user`, and may have.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_quota`](Self::set_quota).
+    pub fn usage(&self, id: &impl AsRef<UserId>, entity: &str) -> Result<Usage> {
+        let key = self.key(id.as_ref())?;
+        self.store.usage(Owner::at_home(key, Tenancy::User), entity)
     }
 
     /// What a user's own records are, and what its sessions did since the store was opened.
@@ -282,6 +321,76 @@ impl<'s> Organizations<'s> {
         Ok(())
     }
 
+    /// Gives an organization a quota of its own for an entity of tenancy `organization`, in place of
+    /// the one that every organization has; `None` takes it away again. What is there already stays,
+    /// also above it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownOrganization`]; [`Error::Schema`] if the store has no such entity;
+    /// [`Error::InvalidInput`] if it has another tenancy.
+    pub fn set_quota(
+        &self,
+        id: &impl AsRef<OrganizationId>,
+        entity: &str,
+        quota: Option<Quota>,
+    ) -> Result<()> {
+        let key = self.key(id.as_ref())?;
+        self.store.set_quota(Owner::at_home(key, Tenancy::Organization), entity, quota)
+    }
+
+    /// What an organization has of an entity of tenancy `organization`, and may have.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_quota`](Self::set_quota).
+    pub fn usage(&self, id: &impl AsRef<OrganizationId>, entity: &str) -> Result<Usage> {
+        let key = self.key(id.as_ref())?;
+        self.store.usage(Owner::at_home(key, Tenancy::Organization), entity)
+    }
+
+    /// Gives one member a quota of its own for an entity of tenancy `member`, in place of the one that
+    /// every member of every organization has; `None` takes it away again. There is none for all of an
+    /// organization's members together, since it would tell them of each other's private records.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotMember`], [`Error::UnknownOrganization`] or [`Error::UnknownUser`];
+    /// [`Error::Schema`] if the store has no such entity; [`Error::InvalidInput`] if it has another
+    /// tenancy.
+    pub fn set_member_quota(
+        &self,
+        organization: &impl AsRef<OrganizationId>,
+        user: &impl AsRef<UserId>,
+        entity: &str,
+        quota: Option<Quota>,
+    ) -> Result<()> {
+        let owner = self.member(organization.as_ref(), user.as_ref())?;
+        self.store.set_quota(owner, entity, quota)
+    }
+
+    /// What one member has of an entity of tenancy `member`, and may have.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_member_quota`](Self::set_member_quota).
+    pub fn member_usage(
+        &self,
+        organization: &impl AsRef<OrganizationId>,
+        user: &impl AsRef<UserId>,
+        entity: &str,
+    ) -> Result<Usage> {
+        let owner = self.member(organization.as_ref(), user.as_ref())?;
+        self.store.usage(owner, entity)
+    }
+
+    fn member(&self, organization: &OrganizationId, user: &UserId) -> Result<Owner> {
+        self.store.read(|connection| {
+            let (home, _, member) = active_member(connection, organization, user)?;
+            Ok(Owner { home, tenant: member.key, tenancy: Tenancy::Member })
+        })
+    }
+
     /// What an organization and its members hold, and what sessions in it did since the store was
     /// opened.
     ///
@@ -353,7 +462,7 @@ impl<'s> Organizations<'s> {
     ) -> Result<()> {
         let (organization, user) = (organization.as_ref(), user.as_ref());
         self.store.change(|unit| {
-            let (organization, user_key, member) = active_member(unit, organization, user)?;
+            let (organization, user_key, member) = active_member(unit.connection()?, organization, user)?;
             identities::update_member(unit.connection()?, member.key, role, true)?;
             let change = Change::new(organization, "member.role")
                 .field("user", user.clone(), user.clone())
@@ -376,7 +485,7 @@ impl<'s> Organizations<'s> {
     ) -> Result<()> {
         let (organization, user) = (organization.as_ref(), user.as_ref());
         self.store.change(|unit| {
-            let (organization, user_key, member) = active_member(unit, organization, user)?;
+            let (organization, user_key, member) = active_member(unit.connection()?, organization, user)?;
             identities::update_member(unit.connection()?, member.key, member.role, false)?;
             let change = Change::new(organization, "member.remove")
                 .field("user", user.clone(), Value::None)
@@ -407,13 +516,13 @@ impl<'s> Organizations<'s> {
 
 /// The organization's key, the user's, and the membership.
 fn active_member(
-    unit: &Unit,
+    connection: &Connection,
     organization: &OrganizationId,
     user: &UserId,
 ) -> Result<(TenantKey, TenantKey, identities::StoredMember)> {
-    let organization_key = identities::find_organization(unit.connection()?, organization)?.key;
-    let user_key = identities::find_user(unit.connection()?, user)?.key;
-    identities::find_member(unit.connection()?, organization_key, user_key)?
+    let organization_key = identities::find_organization(connection, organization)?.key;
+    let user_key = identities::find_user(connection, user)?.key;
+    identities::find_member(connection, organization_key, user_key)?
         .filter(|member| member.active)
         .map(|member| (organization_key, user_key, member))
         .ok_or_else(|| Error::NotMember { user: user.to_string(), organization: organization.to_string() })

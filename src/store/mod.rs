@@ -10,6 +10,7 @@ mod lock;
 mod moves;
 mod open;
 mod part;
+mod quotas;
 mod readers;
 mod spread;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::connection;
 use crate::commit::{Clock, Randomness};
 use crate::entity::Definition;
 use crate::error::{Error, Result};
+use crate::quota::Quota;
 use crate::schema::{self, APPLICATION_ID, Catalog, FORMAT_VERSION, NewFile, Partitioning, Role};
 
 /// The one name of a store's file, whatever links lead to it.
@@ -171,10 +172,11 @@ pub(super) fn load(
     role: Role,
     connection: &mut Connection,
     wanted: Vec<Definition>,
+    quotas: &[(String, Quota)],
 ) -> Result<Opened> {
     check_role(connection, path, role)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let (catalog, new) = schema::plan(load_stored(&transaction)?, wanted)?;
+    let (catalog, new) = schema::plan(load_stored(&transaction)?, wanted, quotas)?;
     if !new.is_empty() {
         schema::register(&transaction, &catalog, &new)?;
     }
@@ -189,9 +191,10 @@ pub(super) fn load_read_only(
     role: Role,
     connection: &Connection,
     wanted: Vec<Definition>,
+    quotas: &[(String, Quota)],
 ) -> Result<Opened> {
     check_role(connection, path, role)?;
-    let (catalog, new) = schema::plan(load_stored(connection)?, wanted)?;
+    let (catalog, new) = schema::plan(load_stored(connection)?, wanted, quotas)?;
     if let Some(table) = new.first().and_then(|&position| catalog.tables().get(position)) {
         return Err(Error::schema(format!(
             "the file does not hold the entity {:?}, and it is open only for reading",

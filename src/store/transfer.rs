@@ -8,7 +8,7 @@ use rusqlite::{Connection, params, params_from_iter};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::commit::{Committer, RowHead, Unit, Writer, still_referred};
+use crate::commit::{Committer, RowHead, Unit, Writer, load_rows, still_referred};
 use crate::entity::Tenancy;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
@@ -87,7 +87,7 @@ pub(super) fn read_reference(connection: &Connection, catalog: &Catalog) -> Resu
             rows.append(&mut batch);
             Ok(())
         })?;
-        let head = RowHead::load(connection, TenantKey::REFERENCE, table.key)?;
+        let head = load_rows(connection, TenantKey::REFERENCE, table.key)?;
         tables.push((position, ReferenceTable { rows, head }));
     }
     Ok(Reference { version, tables })

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tenantry::{
-    Choice, ColumnDefinition, ColumnKind, Definition, Entity, Fields, Id, OnDelete, Result, Store, Tenancy,
-    Timestamp, UserId, Uuid, Value, Verbs, tenancy,
+    Choice, ColumnDefinition, ColumnKind, Definition, Entity, Fields, Id, OnDelete, Quota, Result, Store,
+    Tenancy, Timestamp, UserId, Uuid, Value, Verbs, tenancy,
 };
 
 pub type Values = BTreeMap<&'static str, Value>;
@@ -40,8 +40,13 @@ pub struct Spec {
     pub tenancy: Tenancy,
     pub author: bool,
     pub unique: Option<&'static str>,
+    /// What a tenant may have, unless it has a quota of its own.
+    pub limits: Limits,
     pub columns: &'static [Column],
 }
+
+/// The most rows and the most bytes.
+pub type Limits = (Option<u64>, Option<u64>);
 
 pub const CHOICES: [&str; 2] = ["open", "done"];
 
@@ -51,6 +56,7 @@ pub static SPECS: [Spec; 6] = [
         tenancy: Tenancy::User,
         author: false,
         unique: None,
+        limits: (None, None),
         columns: &[column("name", Kind::Text)],
     },
     Spec {
@@ -58,6 +64,7 @@ pub static SPECS: [Spec; 6] = [
         tenancy: Tenancy::User,
         author: false,
         unique: Some("title"),
+        limits: (None, None),
         columns: &[
             column("title", Kind::Text),
             column("status", Kind::Choice),
@@ -74,6 +81,7 @@ pub static SPECS: [Spec; 6] = [
         tenancy: Tenancy::User,
         author: false,
         unique: None,
+        limits: (Some(4), None),
         columns: &[
             column("order", Kind::Text),
             column("points", Kind::Integer),
@@ -86,6 +94,7 @@ pub static SPECS: [Spec; 6] = [
         tenancy: Tenancy::Organization,
         author: true,
         unique: Some("title"),
+        limits: (None, None),
         columns: &[
             column("title", Kind::Text),
             column("points", Kind::Integer),
@@ -98,6 +107,7 @@ pub static SPECS: [Spec; 6] = [
         tenancy: Tenancy::Organization,
         author: false,
         unique: None,
+        limits: (None, Some(300)),
         columns: &[
             column("title", Kind::Text),
             column("points", Kind::Integer),
@@ -109,6 +119,7 @@ pub static SPECS: [Spec; 6] = [
         tenancy: Tenancy::Member,
         author: false,
         unique: None,
+        limits: (Some(4), Some(310)),
         columns: &[
             column("text", Kind::Text),
             column("points", Kind::Integer),
@@ -180,13 +191,19 @@ pub fn builder() -> tenantry::Builder {
         .column(ColumnDefinition::new("title", ColumnKind::Text))
         .column(ColumnDefinition::new("points", ColumnKind::Integer))
         .column(ColumnDefinition::new("ticket", target("ticket", OnDelete::Restrict)).optional());
-    Store::builder()
+    let builder = Store::builder()
         .entity::<Project>()
         .entity::<Task>()
         .entity::<Ticket>()
         .entity::<Note>()
         .definition(item)
-        .definition(doc)
+        .definition(doc);
+    SPECS.iter().fold(builder, |builder, spec| builder.quota(spec.name, quota(spec.limits)))
+}
+
+pub fn quota((rows, bytes): Limits) -> Quota {
+    let quota = rows.map_or(Quota::none(), |max| Quota::none().rows(max));
+    bytes.map_or(quota, |max| quota.bytes(max))
 }
 
 /// The typed verbs of derived entities, beside the dynamic ones that every entity has. `None`

@@ -31,7 +31,12 @@ pub enum Verb {
     Transaction(Vec<Step>, Ending),
     /// Somebody else's sessions: a member goes or comes back, a user is disabled or enabled.
     Revoke(Index),
+    /// The application gives the tenant another quota of the entity, or takes its own away.
+    SetQuota(Option<Room>),
 }
+
+/// How many more rows and bytes a tenant may have than it has.
+pub type Room = (Option<i64>, Option<i64>);
 
 /// What a row's values are made of.
 #[derive(Debug, Clone)]
@@ -45,7 +50,7 @@ pub struct Seed {
     pub secret: bool,
 }
 
-/// An id: one that the tenant knows, or one of another tenant, or none at all.
+/// An id: of a row that the tenant has, or had, or one of another tenant, or none at all.
 #[derive(Debug, Clone)]
 pub struct Pick {
     pub from: From,
@@ -55,6 +60,7 @@ pub struct Pick {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum From {
     Own,
+    Known,
     Foreign,
     Nowhere,
 }
@@ -120,11 +126,19 @@ pub const TEXTS: [&str; 9] = ["a", "b", "A", "a%", "_", "it's \"x\"", "größe",
 pub const TIMES: [i64; 4] = [-5_000_001, 0, 1_700_000_000_000_000, 1_700_000_000_000_001];
 
 fn pick() -> impl Strategy<Value = Pick> {
-    let from = prop_oneof![8 => Just(From::Own), 2 => Just(From::Foreign), 1 => Just(From::Nowhere)];
+    let from = prop_oneof![8 => Just(From::Own), 1 => Just(From::Known), 2 => Just(From::Foreign), 1 => Just(From::Nowhere)];
     (from, any::<Index>()).prop_map(|(from, index)| Pick { from, index })
 }
 
+fn own() -> impl Strategy<Value = Pick> {
+    any::<Index>().prop_map(|index| Pick { from: From::Own, index })
+}
+
 fn seed() -> impl Strategy<Value = Seed> {
+    seed_of(pick)
+}
+
+fn seed_of<P: Strategy<Value = Pick>>(pick: impl Fn() -> P) -> impl Strategy<Value = Seed> {
     let reference = || proptest::option::weighted(0.4, pick());
     (
         any::<Index>(),
@@ -189,6 +203,12 @@ fn end() -> impl Strategy<Value = End> {
     ]
 }
 
+/// Close to what there is, so that the next steps reach it; or below.
+fn room() -> impl Strategy<Value = Room> {
+    let bytes = proptest::sample::select(&[-90_i64, 0, 4, 90, 200][..]);
+    (proptest::option::weighted(0.4, -1_i64..3), proptest::option::weighted(0.7, bytes))
+}
+
 fn verb(transactions: bool) -> BoxedStrategy<Verb> {
     let expect = || proptest::sample::select(&[Expect::Any, Expect::Any, Expect::Right, Expect::Wrong][..]);
     let simple = prop_oneof![
@@ -226,12 +246,47 @@ fn verb(transactions: bool) -> BoxedStrategy<Verb> {
             Verb::Transaction(steps, ending)
         }),
         1 => any::<Index>().prop_map(Verb::Revoke),
+        1 => proptest::option::weighted(0.8, room()).prop_map(Verb::SetQuota),
     ]
     .boxed()
 }
 
 pub fn step(transactions: bool) -> BoxedStrategy<Step> {
-    (any::<Index>(), any::<Index>(), any::<bool>(), verb(transactions))
+    step_of(verb(transactions))
+}
+
+/// Steps by every verb that can make rows or bytes more or fewer, and quotas that they meet.
+pub fn growth(transactions: bool) -> BoxedStrategy<Step> {
+    let seed = || seed_of(own);
+    let columns = || proptest::collection::vec(any::<Index>(), 1..4);
+    let many = || prop_oneof![2 => Just(Condition::All), 1 => condition()];
+    let simple = prop_oneof![
+        6 => seed().prop_map(Verb::Insert),
+        2 => proptest::collection::vec(seed(), 1..4).prop_map(Verb::InsertMany),
+        4 => (own(), seed()).prop_map(|(p, s)| Verb::Update(p, Expect::Any, s)),
+        4 => (own(), columns(), seed()).prop_map(|(p, c, s)| Verb::Patch(p, Expect::Any, c, s)),
+        3 => (pick(), seed()).prop_map(|(p, s)| Verb::Upsert(p, s)),
+        3 => seed().prop_map(Verb::UpsertOn),
+        4 => own().prop_map(|p| Verb::Delete(p, Expect::Any)),
+        5 => (many(), any::<Index>(), seed()).prop_map(|(c, i, s)| Verb::UpdateWhere(c, i, s)),
+        1 => (condition(), Just(Some(2))).prop_map(|(c, l)| Verb::DeleteWhere(c, l)),
+    ];
+    if !transactions {
+        return step_of(simple.boxed());
+    }
+    let ending =
+        proptest::sample::select(&[Ending::Commit, Ending::Commit, Ending::Commit, Ending::Fail][..]);
+    let inner = proptest::collection::vec(growth(false), 1..6);
+    let verb = prop_oneof![
+        12 => simple,
+        4 => (inner, ending).prop_map(|(steps, ending)| Verb::Transaction(steps, ending)),
+        4 => proptest::option::weighted(0.8, room()).prop_map(Verb::SetQuota),
+    ];
+    step_of(verb.boxed())
+}
+
+fn step_of(verb: BoxedStrategy<Verb>) -> BoxedStrategy<Step> {
+    (any::<Index>(), any::<Index>(), any::<bool>(), verb)
         .prop_map(|(session, entity, typed, verb)| Step { session, entity, typed, verb })
         .boxed()
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenantry::{OnDelete, Uuid, Value};
 
-use crate::spec::{Kind, SPECS, Spec, Values};
+use crate::spec::{Kind, Limits, SPECS, Spec, Values};
 
 /// What a verb answers when it fails, as far as a caller acts on it.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +16,7 @@ pub enum Failure {
     Reference(&'static str),
     NotUnique,
     Ended,
+    Quota { entity: String, bytes: bool, max: u64, total: u64 },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +44,8 @@ pub struct Entry {
 pub struct Tenant {
     rows: BTreeMap<&'static str, BTreeMap<Uuid, Row>>,
     pub log: Vec<Entry>,
+    /// The tenant's own quotas.
+    pub quotas: BTreeMap<&'static str, Limits>,
     next_number: u64,
     /// Every id that was ever there.
     pub ids: Vec<(&'static str, Uuid)>,
@@ -66,6 +69,46 @@ impl Tenant {
 
     pub fn ids_of(&self, spec: &Spec) -> BTreeSet<Uuid> {
         self.rows(spec).map(|row| row.id).collect()
+    }
+
+    /// How many rows there are, and their bytes.
+    pub fn size(&self, spec: &Spec) -> (u64, u64) {
+        self.rows(spec).fold((0, 0), |(rows, bytes), row| (rows + 1, bytes + size_of(&row.values)))
+    }
+
+    pub fn limits(&self, spec: &Spec) -> Limits {
+        self.quotas.get(spec.name).copied().unwrap_or(spec.limits)
+    }
+
+    /// Growth that ends above what the tenant may have is refused, and nothing else.
+    fn check_growth(&self, spec: &Spec, before: (u64, u64), after: (u64, u64)) -> Result<(), Failure> {
+        let (rows, bytes) = self.limits(spec);
+        let refused = |max: Option<u64>, before, after| max.filter(|max| after > before && after > *max);
+        let failure =
+            |bytes, max, total| Err(Failure::Quota { entity: spec.name.to_owned(), bytes, max, total });
+        if let Some(max) = refused(rows, before.0, after.0) {
+            return failure(false, max, after.0);
+        }
+        match refused(bytes, before.1, after.1) {
+            Some(max) => failure(true, max, after.1),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs a verb, which leaves nothing behind if it fails, or if it grows beyond a quota.
+    pub fn all_or_none<T>(
+        &mut self,
+        verb: impl FnOnce(&mut Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let before = self.clone();
+        let outcome = verb(self).and_then(|result| {
+            let grown = SPECS.iter().map(|spec| self.check_growth(spec, before.size(spec), self.size(spec)));
+            grown.collect::<Result<(), Failure>>().map(|()| result)
+        });
+        if outcome.is_err() {
+            *self = before;
+        }
+        outcome
     }
 
     fn check_soft(
@@ -121,7 +164,9 @@ impl Tenant {
         around: &Surroundings,
     ) -> Result<(), Failure> {
         Self::check_soft(spec, values, |_| true, around)?;
-        self.check_hard(spec, id.unwrap_or(Uuid::nil()), values, |_| true)
+        self.check_hard(spec, id.unwrap_or(Uuid::nil()), values, |_| true)?;
+        let (rows, bytes) = self.size(spec);
+        self.check_growth(spec, (rows, bytes), (rows + 1, bytes + size_of(values)))
     }
 
     pub fn insert(&mut self, spec: &'static Spec, id: Uuid, values: Values, actor: &str) {
@@ -242,6 +287,18 @@ impl Tenant {
             changes,
         });
     }
+}
+
+/// What a row counts: 64 bytes and its values.
+fn size_of(values: &Values) -> u64 {
+    let sizes = values.values().map(|value| match value {
+        Value::None => 0,
+        Value::Text(text) => text.len() as u64,
+        Value::Uuid(_) => 16,
+        Value::Integer(_) | Value::Time(_) => 8,
+        other => panic!("{other:?} is not in the model"),
+    });
+    64 + sizes.sum::<u64>()
 }
 
 struct Reference {

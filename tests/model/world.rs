@@ -8,12 +8,14 @@ use std::sync::Mutex;
 use proptest::sample::Index;
 use tenantry::{
     AuditEntry, Cursor, Dynamic, Error, Fields, Filter, Id, Order, OrganizationId, OrganizationSession,
-    Record, Result, Role, Store, Target, Tenancy, TenantSession, Timestamp, Upserted, UserId, Uuid, Value,
-    Verbs, column,
+    QuotaKind, Record, Result, Role, Store, Target, Tenancy, TenantSession, Timestamp, Upserted, Usage,
+    UserId, Uuid, Value, Verbs, column,
 };
 
-use crate::spec::{CHOICES, Kind, SPECS, Spec, TypedVerbs, Values, fields};
-use crate::steps::{Condition, End, Ending, Expect, From, Pick, Seed, SortBy, Sorting, Step, TEXTS, Verb};
+use crate::spec::{CHOICES, Kind, Limits, SPECS, Spec, TypedVerbs, Values, fields, quota};
+use crate::steps::{
+    Condition, End, Ending, Expect, From, Pick, Room, Seed, SortBy, Sorting, Step, TEXTS, Verb,
+};
 use crate::tenant::{Entry, Failure, Row, Surroundings, Tenant};
 
 /// Ids that some tenant has or had: every other tenant tries them.
@@ -21,6 +23,13 @@ pub type Rumours = Mutex<Vec<Uuid>>;
 
 /// All users of the store, so that a member reference can name one who is no member.
 pub const USERS: [&str; 6] = ["ada", "grace", "linus", "barbara", "Ada", "ada "];
+
+/// What verbs met, and how often: what no step ever reaches is not tested.
+pub static MET: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+
+fn met(what: String) {
+    *MET.lock().unwrap().entry(what).or_default() += 1;
+}
 
 pub enum World {
     User { user: UserId, session: TenantSession, tenant: Tenant, disabled: bool },
@@ -56,6 +65,12 @@ fn failure(error: &Error) -> Failure {
             Failure::Reference(known.unwrap_or_else(|| panic!("{error}")).name)
         }
         Error::NotMember { .. } | Error::Disabled { .. } => Failure::Ended,
+        Error::QuotaExceeded { entity, what, max, total } => Failure::Quota {
+            entity: entity.clone(),
+            bytes: *what == QuotaKind::Bytes,
+            max: *max,
+            total: *total,
+        },
         other => panic!("an error that no tenant alone would meet: {other:?}"),
     }
 }
@@ -94,6 +109,7 @@ impl World {
     pub fn step(&mut self, store: &Store, step: &Step, rumours: &Rumours) {
         match self {
             World::User { user, session, tenant, disabled } => {
+                let specs: Vec<_> = SPECS.iter().filter(|spec| spec.tenancy == Tenancy::User).collect();
                 if let Verb::Revoke(_) = step.verb {
                     *disabled = !*disabled;
                     if *disabled {
@@ -112,15 +128,28 @@ impl World {
                         action,
                         [("disabled", Value::from(!*disabled), Value::from(*disabled))],
                     ));
+                } else if let Verb::SetQuota(room) = step.verb {
+                    let spec = *step.entity.get(&specs);
+                    let limits = limits(tenant, spec, room);
+                    store.users().set_quota(user, spec.name, limits.map(quota)).unwrap();
+                    set_quota(tenant, spec, limits);
                 } else if *disabled {
                     assert_eq!(told(session.count_of("task")), Err(Failure::Ended));
                     assert_eq!(told(session.transaction(|_| Ok(()))), Err(Failure::Ended));
                 } else {
-                    let specs: Vec<_> = SPECS.iter().filter(|spec| spec.tenancy == Tenancy::User).collect();
                     let around = Surroundings::default();
-                    let mut parties = Parties { actor: user.as_str(), around, own: tenant, private: None };
+                    let mut parties = Parties {
+                        actor: user.as_str(),
+                        around,
+                        own: tenant,
+                        private: None,
+                        in_transaction: false,
+                    };
                     run(session, &specs, step, &mut parties, rumours, &|f| session.transaction(f));
                     compare_log(&session.audit().list().unwrap(), &tenant.log);
+                }
+                for spec in specs {
+                    compare_usage(store.users().usage(user, spec.name), tenant, spec);
                 }
             }
             World::Organization { organization, members, tenant } => {
@@ -151,24 +180,50 @@ impl World {
                 };
                 let at = step.session.index(members.len());
                 let member = &mut members[at];
+                let organizations = store.organizations();
                 if !member.active {
                     assert_eq!(told(member.session.count_of("ticket")), Err(Failure::Ended));
+                    let usage = organizations.member_usage(organization, &member.user, "note");
+                    assert_eq!(told(usage), Err(Failure::Ended));
                     return;
                 }
                 let specs: Vec<_> = SPECS
                     .iter()
                     .filter(|s| matches!(s.tenancy, Tenancy::Organization | Tenancy::Member))
                     .collect();
+                if let Verb::SetQuota(room) = step.verb {
+                    let spec = *step.entity.get(&specs);
+                    if spec.tenancy == Tenancy::Member {
+                        let limits = limits(&member.private, spec, room);
+                        let (user, quota) = (&member.user, limits.map(quota));
+                        organizations.set_member_quota(organization, user, spec.name, quota).unwrap();
+                        set_quota(&mut member.private, spec, limits);
+                    } else {
+                        let limits = limits(tenant, spec, room);
+                        organizations.set_quota(organization, spec.name, limits.map(quota)).unwrap();
+                        set_quota(tenant, spec, limits);
+                    }
+                    return;
+                }
                 let mut parties = Parties {
                     actor: member.user.as_str(),
                     around,
                     own: tenant,
                     private: Some(&mut member.private),
+                    in_transaction: false,
                 };
                 let session = &member.session;
                 run(session, &specs, step, &mut parties, rumours, &|f| session.transaction(f));
                 compare_log(&session.audit().list().unwrap(), &tenant.log);
                 compare_log(&session.private_audit().list().unwrap(), &member.private.log);
+                for spec in specs {
+                    if spec.tenancy == Tenancy::Member {
+                        let usage = organizations.member_usage(organization, &member.user, spec.name);
+                        compare_usage(usage, &member.private, spec);
+                    } else {
+                        compare_usage(organizations.usage(organization, spec.name), tenant, spec);
+                    }
+                }
             }
         }
     }
@@ -197,12 +252,44 @@ impl World {
     }
 }
 
+fn limits(tenant: &Tenant, spec: &Spec, room: Option<Room>) -> Option<Limits> {
+    let (rows, bytes) = tenant.size(spec);
+    let max = |size: u64, room: Option<i64>| room.map(|room| size.saturating_add_signed(room));
+    room.map(|room| (max(rows, room.0), max(bytes, room.1)))
+}
+
+fn set_quota(tenant: &mut Tenant, spec: &'static Spec, limits: Option<Limits>) {
+    let before = match limits {
+        Some(limits) => tenant.quotas.insert(spec.name, limits),
+        None => tenant.quotas.remove(spec.name),
+    };
+    // The log says of no limit that it is the greatest number, and nothing of no quota.
+    let logged = |limits: Option<Limits>| {
+        let max = |max: Option<u64>| Value::Integer(max.map_or(i64::MAX, |max| max as i64));
+        limits.map_or((Value::None, Value::None), |(rows, bytes)| (max(rows), max(bytes)))
+    };
+    let (before, after) = (logged(before), logged(limits));
+    let entity = Value::from(spec.name);
+    let changes =
+        [("entity", entity.clone(), entity), ("rows", before.0, after.0), ("bytes", before.1, after.1)];
+    tenant.log.push(identity("quota.set", changes));
+}
+
+/// The kept numbers are those of the rows, after every step.
+fn compare_usage(usage: Result<Usage>, tenant: &Tenant, spec: &Spec) {
+    let usage = usage.unwrap();
+    assert_eq!((usage.rows, usage.bytes), tenant.size(spec), "{}", spec.name);
+    let own = tenant.quotas.contains_key(spec.name);
+    assert_eq!((usage.quota, usage.own), (quota(tenant.limits(spec)), own), "{}", spec.name);
+}
+
 /// The tenants that a session reaches.
 struct Parties<'a> {
     actor: &'a str,
     around: Surroundings,
     own: &'a mut Tenant,
     private: Option<&'a mut Tenant>,
+    in_transaction: bool,
 }
 
 impl Parties<'_> {
@@ -250,6 +337,7 @@ fn run<S: TypedVerbs>(
 ) {
     if let Verb::Transaction(steps, ending) = &step.verb {
         let before = parties.save();
+        let outermost = !std::mem::replace(&mut parties.in_transaction, true);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             begin(Box::new(|tx| {
                 for step in steps {
@@ -262,6 +350,7 @@ fn run<S: TypedVerbs>(
                 }
             }))
         }));
+        parties.in_transaction = !outermost;
         match (ending, outcome) {
             (Ending::Commit, Ok(Ok(()))) => {}
             (Ending::Fail, Ok(Err(Error::Aborted { .. }))) => parties.restore(before),
@@ -281,9 +370,11 @@ fn run<S: TypedVerbs>(
     }
     let context = Context { spec, actor: parties.actor, around, rumours, typed: step.typed };
     let dynamic = verbs.dynamic(spec.name).unwrap();
+    let place = if parties.in_transaction { "in a transaction" } else { "alone" };
     let tenant = parties.tenant(spec);
     let logged = tenant.log.len();
-    context.verb(verbs, &dynamic, tenant, &step.verb);
+    let outcome = context.verb(verbs, &dynamic, tenant, &step.verb);
+    note_met(&step.verb, place, outcome, &tenant.log[logged..]);
     // The order within one verb is the engine's own affair; comparisons sort it.
     tenant.log[logged..].sort_by_key(|entry| format!("{:?}{:?}", entry.entity, entry.record));
     assert_eq!(told(dynamic.count()), Ok(tenant.rows(spec).count() as u64));
@@ -292,13 +383,33 @@ fn run<S: TypedVerbs>(
     }
 }
 
+fn note_met(verb: &Verb, place: &str, outcome: Result<(), Failure>, entries: &[Entry]) {
+    let verb_name = format!("{verb:?}");
+    let name = verb_name.split('(').next().unwrap();
+    if let Err(Failure::Quota { bytes, .. }) = outcome {
+        met(format!("{name} {place}: too many {}", if bytes { "bytes" } else { "rows" }));
+    }
+    if let Verb::Delete(..) = verb {
+        let deleted = entries.iter().filter(|entry| entry.action == "delete").count();
+        if deleted > 1 {
+            met(format!("Delete {place}: others go along"));
+        }
+        if deleted < entries.len() {
+            met(format!("Delete {place}: references are cleared"));
+        }
+    }
+}
+
 impl Context<'_> {
     fn pick(&self, tenant: &Tenant, entity: &str, pick: &Pick) -> Uuid {
-        let own: Vec<Uuid> =
-            tenant.ids.iter().filter(|(name, _)| *name == entity).map(|(_, id)| *id).collect();
+        let known = tenant.ids.iter().filter(|(name, _)| *name == entity).map(|(_, id)| *id);
+        let known: Vec<Uuid> = match pick.from {
+            From::Own => tenant.ids_of(Spec::of(entity)).into_iter().collect(),
+            _ => known.collect(),
+        };
         let rumours = self.rumours.lock().unwrap();
         match pick.from {
-            From::Own if !own.is_empty() => *pick.index.get(&own),
+            From::Own | From::Known if !known.is_empty() => *pick.index.get(&known),
             From::Foreign if !rumours.is_empty() => *pick.index.get(&rumours),
             // A valid UUIDv7 that nobody has.
             _ => {
@@ -354,7 +465,7 @@ impl Context<'_> {
         dynamic: &Dynamic<'_, S>,
         tenant: &mut Tenant,
         verb: &Verb,
-    ) {
+    ) -> Result<(), Failure> {
         let spec = self.spec;
         match verb {
             Verb::Insert(seed) => {
@@ -366,6 +477,7 @@ impl Context<'_> {
                 if let Ok(id) = got {
                     self.inserted(tenant, id, values);
                 }
+                wanted
             }
             Verb::InsertMany(seeds) => {
                 let before = tenant.clone();
@@ -389,6 +501,7 @@ impl Context<'_> {
                         .for_each(|(id, values)| self.inserted(tenant, id.uuid(), values)),
                     Err(_) => *tenant = before,
                 }
+                wanted
             }
             Verb::Get(pick) => {
                 let id = self.pick(tenant, spec.name, pick);
@@ -405,6 +518,7 @@ impl Context<'_> {
                     dynamic.find(Id::from_uuid(id)).unwrap().is_some(),
                     tenant.row(spec, id).is_some()
                 );
+                Ok(())
             }
             Verb::GetMany(picks) => {
                 let ids: Vec<Uuid> = picks.iter().map(|pick| self.pick(tenant, spec.name, pick)).collect();
@@ -415,10 +529,12 @@ impl Context<'_> {
                 for (id, record) in ids.iter().zip(got) {
                     assert_eq!(record.map(|r| r.version), tenant.row(spec, *id).map(|row| row.version));
                 }
+                Ok(())
             }
             Verb::Exists(pick) => {
                 let id = self.pick(tenant, spec.name, pick);
                 assert_eq!(told(dynamic.exists(Id::from_uuid(id))), Ok(tenant.row(spec, id).is_some()));
+                Ok(())
             }
             Verb::Update(pick, expect, seed) => {
                 let id = self.pick(tenant, spec.name, pick);
@@ -428,32 +544,39 @@ impl Context<'_> {
                     if self.typed { S::update(verbs, spec.name, id, expected, &values) } else { None };
                 let got =
                     told(typed.unwrap_or_else(|| dynamic.update(target(id, expected), fields(&values))));
-                let wanted = tenant.update(spec, id, expected, |v| *v = values, self.actor, &self.around);
+                let wanted = tenant
+                    .all_or_none(|t| t.update(spec, id, expected, |v| *v = values, self.actor, &self.around));
                 assert_eq!(got, wanted);
+                wanted.map(drop)
             }
             Verb::Patch(pick, expect, columns, seed) => {
                 let id = self.pick(tenant, spec.name, pick);
                 let expected = self.expected(tenant, id, *expect);
                 let changes = self.some_columns(tenant, columns, seed);
                 let got = told(dynamic.patch(target(id, expected), fields(&changes)));
-                let wanted =
-                    tenant.update(spec, id, expected, |v| v.extend(changes), self.actor, &self.around);
+                let wanted = tenant.all_or_none(|t| {
+                    t.update(spec, id, expected, |v| v.extend(changes), self.actor, &self.around)
+                });
                 assert_eq!(got, wanted);
+                wanted.map(drop)
             }
             Verb::Upsert(pick, seed) => {
                 let id = self.pick(tenant, spec.name, pick);
                 let values = self.values(tenant, seed);
                 let got = told(dynamic.upsert(Id::from_uuid(id), fields(&values)));
                 if tenant.row(spec, id).is_some() {
-                    let wanted = tenant.update(spec, id, None, |v| *v = values, self.actor, &self.around);
-                    assert_eq!(got, wanted.map(|_| Upserted::Updated(Id::from_uuid(id))));
+                    let wanted = tenant
+                        .all_or_none(|t| t.update(spec, id, None, |v| *v = values, self.actor, &self.around));
+                    assert_eq!(got, wanted.clone().map(|_| Upserted::Updated(Id::from_uuid(id))));
+                    wanted.map(drop)
                 } else {
                     // An id of another tenant, too, is free here.
                     let wanted = tenant.check_insert(spec, Some(id), &values, &self.around);
-                    assert_eq!(got, wanted.map(|()| Upserted::Inserted(Id::from_uuid(id))));
+                    assert_eq!(got, wanted.clone().map(|()| Upserted::Inserted(Id::from_uuid(id))));
                     if got.is_ok() {
                         tenant.insert(spec, id, values, self.actor);
                     }
+                    wanted
                 }
             }
             Verb::UpsertOn(seed) => {
@@ -463,15 +586,18 @@ impl Context<'_> {
                         dynamic.upsert_on(&["points"], fields(&values)),
                         Err(Error::InvalidInput { .. })
                     ));
-                    return;
+                    return Ok(());
                 };
                 let got = told(dynamic.upsert_on(&[unique], fields(&values)));
                 let same =
                     tenant.rows(spec).find(|row| row.values[unique] == values[unique]).map(|row| row.id);
                 match same {
                     Some(id) => {
-                        let wanted = tenant.update(spec, id, None, |v| *v = values, self.actor, &self.around);
-                        assert_eq!(got, wanted.map(|_| Upserted::Updated(Id::from_uuid(id))));
+                        let wanted = tenant.all_or_none(|t| {
+                            t.update(spec, id, None, |v| *v = values, self.actor, &self.around)
+                        });
+                        assert_eq!(got, wanted.clone().map(|_| Upserted::Updated(Id::from_uuid(id))));
+                        wanted.map(drop)
                     }
                     None => {
                         let wanted = tenant.check_insert(spec, None, &values, &self.around);
@@ -479,6 +605,7 @@ impl Context<'_> {
                         if let Ok(upserted) = got {
                             self.inserted(tenant, upserted.id().uuid(), values);
                         }
+                        wanted
                     }
                 }
             }
@@ -488,28 +615,29 @@ impl Context<'_> {
                 let typed =
                     if self.typed && expected.is_none() { S::delete(verbs, spec.name, id) } else { None };
                 let got = told(typed.unwrap_or_else(|| dynamic.delete(target(id, expected))));
-                assert_eq!(got, tenant.delete(spec, id, expected, self.actor));
+                let wanted = tenant.all_or_none(|t| t.delete(spec, id, expected, self.actor));
+                assert_eq!(got, wanted);
+                wanted.map(drop)
             }
-            Verb::Query(condition, sorting, end) => self.query(dynamic, tenant, condition, *sorting, *end),
+            Verb::Query(condition, sorting, end) => {
+                self.query(dynamic, tenant, condition, *sorting, *end);
+                Ok(())
+            }
             Verb::UpdateWhere(condition, column, seed) => {
                 let changes = self.some_columns(tenant, std::slice::from_ref(column), seed);
-                let before = tenant.clone();
                 let got = told(self.filtered(dynamic, condition).patch(fields(&changes)));
                 let ids: Vec<Uuid> = self.matching(tenant, condition).iter().map(|row| row.id).collect();
-                let mut wanted = Ok(ids.len() as u64);
-                for id in ids {
-                    if let Err(failure) =
-                        tenant.update(spec, id, None, |v| v.extend(changes.clone()), self.actor, &self.around)
-                    {
-                        wanted = Err(failure);
-                        *tenant = before;
-                        break;
+                let wanted = tenant.all_or_none(|tenant| {
+                    for id in &ids {
+                        let change = |values: &mut Values| values.extend(changes.clone());
+                        tenant.update(spec, *id, None, change, self.actor, &self.around)?;
                     }
-                }
+                    Ok(ids.len() as u64)
+                });
                 assert_eq!(got, wanted);
+                wanted.map(drop)
             }
             Verb::DeleteWhere(condition, limit) => {
-                let before = tenant.clone();
                 let mut query = self.filtered(dynamic, condition);
                 let mut ids: Vec<Uuid> = self.matching(tenant, condition).iter().map(|row| row.id).collect();
                 if let Some(limit) = limit {
@@ -517,20 +645,19 @@ impl Context<'_> {
                     ids.truncate(*limit as usize);
                 }
                 let got = told(query.delete());
-                let mut wanted = Ok(ids.len() as u64);
-                for id in ids {
-                    match tenant.delete(spec, id, None, self.actor) {
-                        Ok(()) | Err(Failure::NotFound) => {}
-                        Err(failure) => {
-                            wanted = Err(failure);
-                            *tenant = before;
-                            break;
+                let wanted = tenant.all_or_none(|tenant| {
+                    for id in &ids {
+                        match tenant.delete(spec, *id, None, self.actor) {
+                            Ok(()) | Err(Failure::NotFound) => {}
+                            Err(failure) => return Err(failure),
                         }
                     }
-                }
+                    Ok(ids.len() as u64)
+                });
                 assert_eq!(got, wanted);
+                wanted.map(drop)
             }
-            Verb::Transaction(..) | Verb::Revoke(_) => {}
+            Verb::Transaction(..) | Verb::Revoke(_) | Verb::SetQuota(_) => Ok(()),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use super::{assert_clean, insert, store, user, with_writer};
-use crate::{Error, Store, TenantSession};
+use crate::{Error, Quota, Store, TenantSession};
 
 fn users(store: &Store) -> Vec<TenantSession> {
     (0..8).map(|number| user(store, &format!("user-{number}"))).collect()
@@ -100,5 +100,27 @@ fn a_commit_that_fails_is_answered_to_everyone_in_it() {
     for session in &sessions {
         assert_eq!(session.dynamic("note").unwrap().count().unwrap(), 20);
     }
+    assert_clean(&store);
+}
+
+#[test]
+fn a_quota_whose_commit_failed_does_not_hold() {
+    let store = store();
+    let ada = user(&store, "ada");
+    let broken = Arc::new(AtomicBool::new(false));
+    with_writer(&ada, |connection| {
+        let broken = Arc::clone(&broken);
+        connection.commit_hook(Some(move || broken.load(Ordering::Acquire))).unwrap();
+    });
+    let set = |rows| store.users().set_quota(ada.user(), "note", Some(Quota::none().rows(rows)));
+    for rows in 0..4 {
+        // There is no head at first, then one in the file, then one with a quota.
+        broken.store(true, Ordering::Release);
+        assert!(set(rows).is_err());
+        broken.store(false, Ordering::Release);
+        insert(&ada, rows).unwrap();
+        set(rows + 2).unwrap();
+    }
+    assert!(matches!(insert(&ada, 4).and(insert(&ada, 5)), Err(Error::QuotaExceeded { max: 5, .. })));
     assert_clean(&store);
 }
