@@ -187,3 +187,36 @@ fn the_metrics_facade_is_told() {
     let labels = |outcome: &str| ["insert", "task", outcome].map(str::to_owned).to_vec();
     assert_eq!(told, [(labels("error"), 1), (labels("ok"), 1)]);
 }
+
+#[test]
+fn waits_shared_commits_and_rows_in_memory_are_told_of_each_tenant() {
+    let store =
+        Store::builder().entity::<Task>().monitor(Monitoring::new()).cache(1 << 20).temporary().unwrap();
+    let (ada, grace) = (user(&store, "ada"), user(&store, "grace"));
+    let id = ada.insert(&task("a")).unwrap();
+    for _ in 0..3 {
+        ada.get(id).unwrap();
+    }
+    let stats = |session: &TenantSession| store.users().stats(session.user()).unwrap();
+    let of_ada = stats(&ada);
+    assert_eq!((of_ada.cache_hits, of_ada.cache_misses), (2, 1));
+    assert_eq!((of_ada.waits.count, of_ada.batches.count, of_ada.batches.max), (0, 1, 1));
+    // Grace waits for a transaction of Ada's that holds the writer, and her commit is her own or shared.
+    thread::scope(|scope| {
+        ada.transaction(|tx| {
+            tx.insert(&task("b"))?;
+            scope.spawn(|| grace.insert(&task("c")).unwrap());
+            while store.stats()?.commits.waiting == 0 {
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_millis(5));
+            tx.insert(&task("d")).map(drop)
+        })
+        .unwrap();
+    });
+    let of_grace = stats(&grace);
+    assert_eq!((of_grace.waits.count, of_grace.batches.count, of_grace.cache_misses), (1, 1, 0));
+    assert!(of_grace.waits.max >= Duration::from_millis(5), "{:?}", of_grace.waits);
+    assert_eq!(stats(&ada).batches.count, 2, "a transaction is one commit, whatever it does");
+    assert_eq!(stats(&ada).waits.count, 0);
+}

@@ -22,7 +22,7 @@ use super::unit::{Actor, Unit};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::lanes::{Lanes, Ticket};
-use crate::monitor::{CommitStats, Counter, summary_of_sizes, summary_of_times};
+use crate::monitor::{CommitStats, Counter, noted, summary_of_sizes, summary_of_times};
 
 /// Callers whose work one commit holds at most.
 const BATCH_MAX: usize = 256;
@@ -107,8 +107,8 @@ struct Waiting {
 pub(super) enum Told {
     /// To lead, beginning with its own work.
     Lead(Box<Writer>, Option<Work>),
-    /// Its work was run, and committed or lost.
-    Done(Result<()>),
+    /// Its work was run, and committed with so many callers' or lost.
+    Done(Result<usize>),
 }
 
 impl Committer {
@@ -225,12 +225,13 @@ impl Committer {
     /// Queues. The writer, with the work that was not run yet; or none once it was run.
     fn wait(&self, lane: TenantKey, work: Option<Work>) -> Result<Option<(Box<Writer>, Option<Work>)>> {
         let ticket = Arc::new(Ticket::default());
+        let since = Instant::now();
         {
             let mut queue = self.lock();
             if let Some(writer) = queue.take_free()? {
                 return Ok(Some((writer, work)));
             }
-            let (since, thread) = (Instant::now(), thread::current().id());
+            let thread = thread::current().id();
             queue.lanes.push(lane, Waiting { since, thread, ticket: Arc::clone(&ticket), work });
         }
         let told = match ticket.wait_until(Instant::now() + self.wait_max) {
@@ -246,9 +247,13 @@ impl Committer {
                 ticket.wait()
             }
         };
+        noted::wait(since.elapsed());
         match told {
             Told::Lead(writer, work) => Ok(Some((writer, work))),
-            Told::Done(outcome) => outcome.map(|()| None),
+            Told::Done(outcome) => {
+                noted::batch(outcome?);
+                Ok(None)
+            }
         }
     }
 
@@ -421,7 +426,7 @@ impl Company {
     }
 
     /// Tells everyone how the transaction ended.
-    pub(super) fn answer(&mut self, outcome: impl Fn() -> Result<()>) {
+    pub(super) fn answer(&mut self, outcome: impl Fn() -> Result<usize>) {
         for ticket in self.tickets.drain(..) {
             ticket.give(Told::Done(outcome()));
         }
@@ -443,7 +448,7 @@ pub(super) fn gather(committer: &Committer, unit: &mut Unit) {
                     *unit.company.shares.entry(lane).or_insert(0) += 1;
                     unit.company.tickets.push(ticket);
                 } else {
-                    ticket.give(Told::Done(Ok(())));
+                    ticket.give(Told::Done(Ok(0)));
                 }
             }
             // Those whom the last commit answered are likely to be back in a moment.

@@ -15,6 +15,7 @@ use crate::audit::chain::{Hash, Link, commitment};
 use crate::entity::truncate_to_micros;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
+use crate::monitor::noted;
 use crate::quota::Quota;
 use crate::schema::partitions;
 
@@ -172,8 +173,10 @@ impl Unit {
             committer.note_failure();
             self.company.answer(|| Err(error.for_another()));
         } else {
-            committer.note_batch(1 + self.company.len());
-            self.company.answer(|| Ok(()));
+            let callers = 1 + self.company.len();
+            committer.note_batch(callers);
+            noted::batch(callers);
+            self.company.answer(|| Ok(callers));
         }
         outcome // dropping hands the writer on, after the others have been answered
     }

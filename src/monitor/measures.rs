@@ -7,7 +7,8 @@ use hashlink::LruCache;
 use hdrhistogram::Histogram;
 
 use super::Operation;
-use super::stats::{OperationStats, Summary};
+use super::noted::Noted;
+use super::stats::{OperationStats, Summary, TenantStats};
 use crate::identity::TenantKey;
 
 /// Locks that recorders share: more than threads that are likely to meet.
@@ -72,14 +73,34 @@ struct Measure {
     by_operation: [u64; Operation::ALL.len()],
     errors: [u64; 2],
     times: [Counter; 2],
+    waits: Counter,
+    batches: Counter,
+    cached: [u64; 2],
+}
+
+/// An operation that has ended.
+pub(super) struct Operated {
+    pub(super) operation: Operation,
+    pub(super) time: Duration,
+    pub(super) failed: bool,
+    pub(super) noted: Noted,
 }
 
 impl Measure {
-    fn record(&mut self, operation: Operation, time: Duration, failed: bool) {
-        let side = usize::from(operation.is_read());
-        self.by_operation[operation as usize] += 1;
-        self.errors[side] += u64::from(failed);
-        self.times[side].record_time(time);
+    fn record(&mut self, what: &Operated) {
+        let side = usize::from(what.operation.is_read());
+        self.by_operation[what.operation as usize] += 1;
+        self.errors[side] += u64::from(what.failed);
+        self.times[side].record_time(what.time);
+        if let Some(wait) = what.noted.wait {
+            self.waits.record_time(wait);
+        }
+        if let Some(callers) = what.noted.batch {
+            self.batches.record(callers);
+        }
+        if let Some(hit) = what.noted.cached {
+            self.cached[usize::from(hit)] += 1;
+        }
     }
 
     fn add(&mut self, other: &Self) {
@@ -133,10 +154,10 @@ impl Measures {
         &self.0[usize::try_from(lane.get()).unwrap_or(0) % SHARDS]
     }
 
-    pub(super) fn record(&self, lane: TenantKey, operation: Operation, time: Duration, failed: bool) {
+    pub(super) fn record(&self, lane: TenantKey, what: &Operated) {
         let mut shard = self.shard(lane).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.total.record(operation, time, failed);
-        shard.tenants.entry(lane).or_insert_with(Measure::default).record(operation, time, failed);
+        shard.total.record(what);
+        shard.tenants.entry(lane).or_insert_with(Measure::default).record(what);
     }
 
     pub(super) fn totals(&self) -> (OperationStats, OperationStats) {
@@ -147,8 +168,19 @@ impl Measures {
         total.stats()
     }
 
-    pub(super) fn of(&self, lane: TenantKey) -> (OperationStats, OperationStats) {
+    /// All but what it holds.
+    pub(super) fn of(&self, lane: TenantKey) -> TenantStats {
         let mut shard = self.shard(lane).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.tenants.get(&lane).map(|measure| measure.stats()).unwrap_or_default()
+        let Some(measure) = shard.tenants.get(&lane) else { return TenantStats::default() };
+        let (reads, writes) = measure.stats();
+        TenantStats {
+            reads,
+            writes,
+            waits: summary_of_times(&measure.waits),
+            batches: summary_of_sizes(&measure.batches),
+            cache_hits: measure.cached[1],
+            cache_misses: measure.cached[0],
+            ..TenantStats::default()
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! readers count of themselves is always there.
 
 mod measures;
+pub(crate) mod noted;
 mod stats;
 
 use std::collections::VecDeque;
@@ -181,12 +182,16 @@ impl Monitor {
         if !span.is_disabled() {
             span.record("tenant", self.name(scope));
         }
+        // Of the operation within which this one runs.
+        let outer = noted::replace(noted::Noted::default());
         let began = Instant::now();
         let outcome = span.in_scope(run);
         let time = began.elapsed();
+        let noted = noted::replace(outer);
         if let Some(monitoring) = &self.monitoring {
             let failed = outcome.is_err();
-            self.measures.record(scope.lane(), operation, time, failed);
+            let what = measures::Operated { operation, time, failed, noted };
+            self.measures.record(scope.lane(), &what);
             emit(operation, entity, time, failed);
             if monitoring.slow.is_some_and(|slow| time > slow) {
                 self.note_slow(operation, entity, scope, time, failed);
@@ -224,8 +229,8 @@ impl Monitor {
         self.measures.totals()
     }
 
-    /// Reads and writes of one tenant.
-    pub(crate) fn of(&self, lane: TenantKey) -> (OperationStats, OperationStats) {
+    /// What one tenant did: all but what it holds.
+    pub(crate) fn of(&self, lane: TenantKey) -> TenantStats {
         self.measures.of(lane)
     }
 }

@@ -132,4 +132,12 @@ pub struct TenantStats {
     pub reads: OperationStats,
     /// Writes; 0 in the same cases.
     pub writes: OperationStats,
+    /// How long its writes waited for their turn, those that waited; 0 in the same cases.
+    pub waits: Summary<Duration>,
+    /// How many callers, of all tenants, shared each of its commits; 0 in the same cases.
+    pub batches: Summary<u64>,
+    /// Records that were found in memory; 0 in the same cases.
+    pub cache_hits: u64,
+    /// Records that were looked for there and read from the file; 0 in the same cases.
+    pub cache_misses: u64,
 }

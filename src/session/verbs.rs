@@ -12,7 +12,7 @@ use crate::cache::{self, Lookup};
 use crate::commit::{self, Content, Upsert, unique_set};
 use crate::entity::{Cells, Encoder, Entity, Id, Record, Target, Value};
 use crate::error::{Error, Result};
-use crate::monitor::Operation;
+use crate::monitor::{Operation, noted};
 use crate::query::{Filter, Patch, Spec};
 use crate::statement::{self, Table};
 use crate::tenancy::{self, ReadIn, WrittenIn};
@@ -388,8 +388,14 @@ pub(super) fn find<M: crate::Model>(core: &Core<'_>, table: &Table, id: Id<M>) -
         if let Some(cache) = core.cache(table) {
             core.check()?;
             match cache.look(reach.tenant, table.key, id.uuid()) {
-                Lookup::Hit(row) => return decode_cells(table, Cells::Kept(&row), 0).map(Some),
-                Lookup::Miss(given) => ticket = Some((cache, given)),
+                Lookup::Hit(row) => {
+                    noted::cached(true);
+                    return decode_cells(table, Cells::Kept(&row), 0).map(Some);
+                }
+                Lookup::Miss(given) => {
+                    noted::cached(false);
+                    ticket = Some((cache, given));
+                }
                 Lookup::Unknown => {}
             }
         }

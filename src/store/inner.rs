@@ -233,8 +233,7 @@ impl Inner {
     pub(super) fn stats_of(&self, home: TenantKey) -> Result<TenantStats> {
         let reader = self.reader(home)?;
         let (rows, bytes) = commit::totals_of(reader.connection()?, home)?;
-        let (reads, writes) = self.monitor.of(home);
-        Ok(TenantStats { rows, bytes, reads, writes })
+        Ok(TenantStats { rows, bytes, ..self.monitor.of(home) })
     }
 
     /// Clears what moves have left behind that ended with the process.
