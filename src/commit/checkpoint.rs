@@ -1,13 +1,15 @@
-//! Moving the write-ahead log into the database file beside the writers: a thread of its own does most of it. It can't finish while others append, and only
-//! a log that is moved as a whole begins anew (<https://sqlite.org/wal.html#ckpt>), so the writer
-//! itself moves the little that is left, between two transactions.
+//! Moving the write-ahead log into the database file beside the writers: a thread of its own does
+//! most of it, in passes of which each is shorter than the one before. It can't finish while others
+//! append, and only a log that is moved as a whole begins anew (<https://sqlite.org/wal.html#ckpt>),
+//! so the writer itself moves the little that is left, between two transactions.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -15,6 +17,14 @@ use crate::error::Result;
 
 /// Pages that the log gains before they are moved: 32 MiB.
 const PAGES: i32 = 8_000;
+/// With so many, 96 MiB, writers wait until the thread is done: it may have no processor beside them.
+const PAGES_MAX: i32 = 24_000;
+/// How long at most.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+/// Pages that the writer may move: it takes about as long as one commit that waits for the disk.
+const REST: i64 = 1_000;
+/// Passes of the thread, at most.
+const PASSES: usize = 4;
 
 thread_local! {
     /// The pages in the log after the commit that this thread made last, until somebody has asked.
@@ -36,11 +46,38 @@ type Open = Box<dyn FnOnce(&Path) -> Result<Connection> + Send>;
 /// When the log is moved, and the thread that does it.
 pub(crate) struct Checkpoints {
     path: PathBuf,
-    /// The pages in the log when it was moved last.
+    /// The pages in the log after the last commit, and when it was moved last.
+    pages: AtomicI32,
     moved_at: AtomicI32,
-    /// Whether the writer is to move the rest.
-    unfinished: Arc<AtomicBool>,
+    phase: Arc<Phase>,
     worker: Mutex<Worker>,
+}
+
+/// Whose turn it is. Two that move the log at once are in each other's way.
+#[derive(Default)]
+struct Phase {
+    turn: Mutex<Turn>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Turn {
+    #[default]
+    Nobody,
+    Worker,
+    /// To move the rest.
+    Writer,
+}
+
+impl Phase {
+    fn lock(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, turn: Turn) {
+        *self.lock() = turn;
+        self.changed.notify_all();
+    }
 }
 
 enum Worker {
@@ -54,8 +91,9 @@ impl Checkpoints {
     pub(crate) fn new(path: &Path, open: impl FnOnce(&Path) -> Result<Connection> + Send + 'static) -> Self {
         Self {
             path: path.to_owned(),
+            pages: AtomicI32::new(0),
             moved_at: AtomicI32::new(0),
-            unfinished: Arc::default(),
+            phase: Arc::default(),
             worker: Mutex::new(Worker::NotYet(Box::new(open))),
         }
     }
@@ -64,11 +102,13 @@ impl Checkpoints {
     pub(super) fn note(&self) {
         // A commit that wrote nothing tells nothing.
         let Some(pages) = PAGES_IN_LOG.take() else { return };
+        self.pages.store(pages, Ordering::Relaxed);
         let moved_at = self.moved_at.load(Ordering::Relaxed);
         if pages < moved_at {
             // It began anew.
             self.moved_at.store(0, Ordering::Relaxed);
-        } else if pages >= moved_at.saturating_add(PAGES) {
+        } else if pages >= moved_at.saturating_add(PAGES) && *self.phase.lock() == Turn::Nobody {
+            self.phase.set(Turn::Worker);
             self.moved_at.store(pages, Ordering::Relaxed);
             self.wake();
         }
@@ -81,19 +121,17 @@ impl Checkpoints {
             other => other,
         };
         match &*worker {
-            // A full channel means that it has been asked already.
-            Worker::Runs(sender, _) => drop(sender.try_send(())),
+            Worker::Runs(sender, _) if sender.try_send(()).is_ok() => {}
             // No thread could be started, and none is needed to close.
-            Worker::NotYet(_) | Worker::Stopped => self.unfinished.store(true, Ordering::Release),
+            _ => self.phase.set(Turn::Writer),
         }
     }
 
     fn start(&self, open: Open) -> Worker {
         let (sender, receiver) = sync_channel(1);
-        let (path, unfinished) = (self.path.clone(), Arc::clone(&self.unfinished));
+        let (path, phase) = (self.path.clone(), Arc::clone(&self.phase));
         let name = "tenantry-checkpoint".to_owned();
-        match std::thread::Builder::new().name(name).spawn(move || work(&path, open, &receiver, &unfinished))
-        {
+        match std::thread::Builder::new().name(name).spawn(move || work(&path, open, &receiver, &phase)) {
             Ok(handle) => Worker::Runs(sender, handle),
             Err(error) => {
                 tracing::warn!(%error, "no thread for checkpoints: the writer makes them itself");
@@ -104,9 +142,19 @@ impl Checkpoints {
 
     /// Before a transaction: moves what the worker could not.
     pub(super) fn finish(&self, connection: &Connection) {
-        if self.unfinished.swap(false, Ordering::AcqRel)
-            && let Err(error) = checkpoint(connection)
         {
+            let mut turn = self.phase.lock();
+            if *turn == Turn::Worker && self.pages.load(Ordering::Relaxed) >= PAGES_MAX {
+                let changed = &self.phase.changed;
+                let waited = changed.wait_timeout_while(turn, WAIT_MAX, |turn| *turn == Turn::Worker);
+                turn = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            if *turn != Turn::Writer {
+                return;
+            }
+            *turn = Turn::Nobody;
+        }
+        if let Err(error) = checkpoint(connection) {
             tracing::warn!(%error, "a checkpoint failed");
         }
     }
@@ -125,23 +173,40 @@ impl Checkpoints {
     }
 }
 
-fn work(path: &Path, open: Open, asked: &Receiver<()>, unfinished: &AtomicBool) {
+fn work(path: &Path, open: Open, asked: &Receiver<()>, phase: &Phase) {
     let connection = open(path)
         .inspect_err(
             |error| tracing::warn!(%error, "no connection for checkpoints: the writer makes them itself"),
         )
         .ok();
     while asked.recv().is_ok() {
-        if let Some(Err(error)) = connection.as_ref().map(checkpoint) {
+        if let Some(Err(error)) = connection.as_ref().map(move_most) {
             tracing::warn!(%error, "a checkpoint in the background failed");
         }
-        unfinished.store(true, Ordering::Release);
+        phase.set(Turn::Writer);
     }
 }
 
-/// Moves what no reader still needs, without waiting for anybody.
-/// <https://sqlite.org/pragma.html#pragma_wal_checkpoint>
-fn checkpoint(connection: &Connection) -> Result<()> {
-    connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()))?;
+/// Passes over the log until little is left, or as much as before.
+fn move_most(connection: &Connection) -> Result<()> {
+    let (mut moved, mut gained) = (0, i64::MAX);
+    for _ in 0..PASSES {
+        let (pages, all) = checkpoint(connection)?;
+        let before = std::mem::replace(&mut gained, pages - moved);
+        if !all || gained <= REST || gained > before / 4 * 3 {
+            break;
+        }
+        moved = pages;
+    }
     Ok(())
+}
+
+/// Moves what no reader still needs, without waiting for anybody: the pages in the log, and whether
+/// all of them are moved now. <https://sqlite.org/pragma.html#pragma_wal_checkpoint>
+fn checkpoint(connection: &Connection) -> Result<(i64, bool)> {
+    let mut statement = connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?;
+    Ok(statement.query_row([], |row| {
+        let (pages, moved): (i64, i64) = (row.get(1)?, row.get(2)?);
+        Ok((pages, pages == moved))
+    })?)
 }
