@@ -87,6 +87,8 @@ pub(crate) const ALL: &[Kind] = &[
     Kind::new(TENANTRY, "Tenantry", true, local::<tenantry::Tenantry>),
     Kind::variant("tenantry-cache", "Tenantry with `cache` of 256 KiB, which is about one row of a hundred", |store| store.cache(256 << 10)),
     Kind::variant("tenantry-monitor", "Tenantry with `monitor`", |store| store.monitor(Monitoring::new())),
+    Kind::variant("tenantry-partitions", "Tenantry in 4 partitions", |store| store.partitions(4)),
+    Kind::variant("tenantry-files", "Tenantry with a file for each tenant, 32 of them open", |store| store.partition_per_tenant()),
     Kind::new(BASELINE, "hand-written rusqlite, one writer behind a mutex", true, local::<rusqlite::Rusqlite<true>>),
     Kind::new("rusqlite-plain", "hand-written rusqlite, one writer behind a mutex", false, local::<rusqlite::Rusqlite<false>>),
     #[cfg(feature = "peers")]
