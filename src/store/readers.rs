@@ -88,10 +88,13 @@ impl Readers {
 
     /// A connection; waits until one is free and it is the tenant's turn.
     pub(crate) fn get(&self, lane: TenantKey) -> Result<Reader> {
-        if self.has_own.load(Ordering::Acquire) {
+        while self.has_own.load(Ordering::Acquire) {
             let own = self.own.read().unwrap_or_else(PoisonError::into_inner).get(&lane).map(Arc::clone);
-            if let Some(own) = own {
-                return Pool::get(&own, lane);
+            let Some(own) = own else { break };
+            match Pool::get(&own, lane) {
+                // It became another one meanwhile: look again. Whoever closes the store leaves none.
+                Err(Error::Closed) => {}
+                outcome => return outcome,
             }
         }
         Pool::get(&self.shared, lane)
