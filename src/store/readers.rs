@@ -3,9 +3,8 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -14,6 +13,8 @@ use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::lanes::{Lanes, Ticket};
 use crate::monitor::ReaderStats;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard, RwLock};
 
 /// The first read waits while its connection is opened.
 const WAIT_MIN: Duration = Duration::from_secs(1);
@@ -179,7 +180,7 @@ impl Pool {
     }
 
     fn wait(&self, lane: TenantKey, ticket: &Arc<Ticket<Given>>) -> Result<Given> {
-        if let Some(given) = ticket.wait_until(Instant::now() + self.wait_max) {
+        if let Some(given) = ticket.wait_for(self.wait_max) {
             return Ok(given);
         }
         let mut state = self.lock();
@@ -293,3 +294,6 @@ impl Drop for Snapshot {
         self.0.connection = Some(connection);
     }
 }
+
+#[cfg(all(test, shuttle))]
+mod schedules;
