@@ -11,8 +11,7 @@
 //!
 //! Nothing is ever kept of records that are not there.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use hashlink::{LinkedHashMap, LruCache};
 use rusqlite::Row;
@@ -22,6 +21,8 @@ use uuid::Uuid;
 use crate::error::Result;
 use crate::identity::TenantKey;
 use crate::monitor::CacheStats;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Locks, each for a part of the records.
 const SHARDS: usize = 16;
@@ -233,25 +234,28 @@ pub(crate) fn keep(row: &Row<'_>) -> Result<CachedRow> {
     Ok((0..columns).map(|column| row.get(column)).collect::<rusqlite::Result<_>>()?)
 }
 
+#[cfg(all(test, shuttle))]
+mod schedules;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn tenant(key: i64) -> TenantKey {
+    pub(super) fn tenant(key: i64) -> TenantKey {
         TenantKey::from_stored(key).unwrap()
     }
 
-    fn row(version: i64, length: usize) -> CachedRow {
+    pub(super) fn row(version: i64, length: usize) -> CachedRow {
         Arc::from([SqlValue::Integer(version), SqlValue::Text("x".repeat(length))])
     }
 
     /// All of one part, so that they meet.
-    fn record(id: u128) -> Uuid {
+    pub(super) fn record(id: u128) -> Uuid {
         Uuid::from_u128(id * SHARDS as u128)
     }
 
-    fn version(row: &CachedRow) -> i64 {
+    pub(super) fn version(row: &CachedRow) -> i64 {
         match row[0] {
             SqlValue::Integer(version) => version,
             _ => unreachable!(),

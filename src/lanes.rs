@@ -2,10 +2,11 @@
 //! first one is served after at most one of theirs.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use crate::identity::TenantKey;
+use crate::sync::{Condvar, Mutex, wait_timeout_while};
 
 /// For each tenant those who wait, and whose turn it is.
 #[derive(Debug)]
@@ -105,16 +106,9 @@ impl<T> Ticket<T> {
         }
     }
 
-    /// Waits until a time; none if nothing was given by then.
-    pub(crate) fn wait_until(&self, until: Instant) -> Option<T> {
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(thing) = given.take() {
-                return Some(thing);
-            }
-            let left = until.checked_duration_since(Instant::now())?;
-            given = self.changed.wait_timeout(given, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+    /// Waits so long at most; none if nothing was given by then.
+    pub(crate) fn wait_for(&self, time: Duration) -> Option<T> {
+        wait_timeout_while(&self.changed, &self.given, time, |given| given.is_none()).take()
     }
 }
 

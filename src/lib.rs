@@ -22,6 +22,7 @@ mod scope;
 mod session;
 mod statement;
 mod store;
+mod sync;
 pub mod tenancy;
 
 pub use jiff::Timestamp;

@@ -14,7 +14,6 @@ mod tests;
 mod unit;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -33,6 +32,7 @@ use crate::cache::Cache;
 use crate::error::Result;
 use crate::identity::TenantKey;
 use crate::schema::partitions;
+use crate::sync::atomic::AtomicI64;
 
 /// Tells the time.
 pub(crate) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

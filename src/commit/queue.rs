@@ -9,9 +9,8 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ThreadId};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -23,11 +22,15 @@ use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::lanes::{Lanes, Ticket};
 use crate::monitor::{CommitStats, Counter, noted, summary_of_sizes, summary_of_times};
+use crate::sync::atomic::AtomicI64;
+use crate::sync::thread::{self, ThreadId};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Callers whose work one commit holds at most.
 const BATCH_MAX: usize = 256;
-/// Callers of one tenant in it, so that who comes in late does not wait for all of another's.
-const BATCH_SHARE: usize = 32;
+/// Callers of one tenant in it, so that who comes in late does not wait for all of another's; few
+/// where a test tries many schedules of few threads.
+pub(super) const BATCH_SHARE: usize = if cfg!(all(test, shuttle)) { 2 } else { 32 };
 /// Nobody joins a transaction that is older; in tests, which look into batches, much older.
 const BATCH_TIME: Duration = if cfg!(test) { Duration::from_secs(10) } else { Duration::from_millis(5) };
 /// How often a leader looks for company that does not come.
@@ -234,7 +237,7 @@ impl Committer {
             let thread = thread::current().id();
             queue.lanes.push(lane, Waiting { since, thread, ticket: Arc::clone(&ticket), work });
         }
-        let told = match ticket.wait_until(Instant::now() + self.wait_max) {
+        let told = match ticket.wait_for(self.wait_max) {
             Some(told) => told,
             None => {
                 let mut queue = self.lock();

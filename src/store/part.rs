@@ -1,8 +1,7 @@
 //! One open SQLite file of a store: its connections for reading, and its writer.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -15,6 +14,8 @@ use crate::cache::Cache;
 use crate::commit::{Checkpoints, Clock, CommitTotals, Committer, Randomness, Writer};
 use crate::error::{Error, Result};
 use crate::monitor::ReaderStats;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicI64, Ordering};
 
 /// How the files of a store are opened.
 pub(super) struct Settings {

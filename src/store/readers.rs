@@ -3,9 +3,8 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -15,6 +14,8 @@ use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::lanes::{Lanes, Ticket};
 use crate::monitor::ReaderStats;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard, RwLock};
 
 /// The first read waits while its connection is opened.
 const WAIT_MIN: Duration = Duration::from_secs(1);
@@ -64,7 +65,8 @@ impl Classes {
 /// All connections for reading of a file.
 pub(crate) struct Readers {
     shared: Arc<Pool>,
-    own: RwLock<HashMap<TenantKey, Arc<Pool>>>,
+    /// None once the store is closed.
+    own: RwLock<Option<HashMap<TenantKey, Arc<Pool>>>>,
     classes: Arc<Classes>,
 }
 
@@ -111,10 +113,13 @@ impl Readers {
 
     /// A connection; waits until one is free and it is the tenant's turn.
     pub(crate) fn get(&self, lane: TenantKey) -> Result<Reader> {
-        if self.classes.has_own.load(Ordering::Acquire)
-            && let Some(own) = self.own(lane)
-        {
-            return Pool::get(&own, lane);
+        while self.classes.has_own.load(Ordering::Acquire) {
+            let Some(own) = self.own(lane) else { break };
+            match Pool::get(&own, lane) {
+                // It became another one meanwhile: look again. In a closed store there is none.
+                Err(Error::Closed) => {}
+                outcome => return outcome,
+            }
         }
         Pool::get(&self.shared, lane)
     }
@@ -122,11 +127,15 @@ impl Readers {
     /// The tenant's own pool, made or closed if its class has changed; what is in use stays so.
     pub(super) fn own(&self, lane: TenantKey) -> Option<Arc<Pool>> {
         let size = self.classes.of(lane);
-        let known = self.own.read().unwrap_or_else(PoisonError::into_inner).get(&lane).map(Arc::clone);
+        let known = match &*self.own.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(own) => own.get(&lane).map(Arc::clone),
+            None => return None,
+        };
         if known.as_ref().map(|pool| pool.size) == size {
             return known;
         }
         let mut own = self.own.write().unwrap_or_else(PoisonError::into_inner);
+        let own = own.as_mut()?;
         let former = match size {
             None => own.remove(&lane),
             Some(size) => own.insert(lane, Pool::new(&self.shared.path, size, size, self.shared.wait_max)),
@@ -139,7 +148,7 @@ impl Readers {
 
     pub(super) fn add_stats(&self, stats: &mut ReaderStats) {
         let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
-        for pool in own.values().chain([&self.shared]) {
+        for pool in own.iter().flat_map(HashMap::values).chain([&self.shared]) {
             let state = pool.lock();
             stats.size += pool.size;
             stats.in_use += state.holders.len();
@@ -151,8 +160,9 @@ impl Readers {
 
     /// Lends none any more. Whether all had come back.
     pub(super) fn close(&self) -> bool {
-        let own = std::mem::take(&mut *self.own.write().unwrap_or_else(PoisonError::into_inner));
-        let in_use = own.values().chain([&self.shared]).filter(|pool| !pool.close()).count();
+        let own = self.own.write().unwrap_or_else(PoisonError::into_inner).take();
+        let in_use =
+            own.iter().flat_map(HashMap::values).chain([&self.shared]).filter(|pool| !pool.close()).count();
         in_use == 0
     }
 }
@@ -198,7 +208,7 @@ impl Pool {
     }
 
     fn wait(&self, lane: TenantKey, ticket: &Arc<Ticket<Given>>) -> Result<Given> {
-        if let Some(given) = ticket.wait_until(Instant::now() + self.wait_max) {
+        if let Some(given) = ticket.wait_for(self.wait_max) {
             return Ok(given);
         }
         let mut state = self.lock();
@@ -326,3 +336,6 @@ impl Drop for Snapshot {
         self.0.connection = Some(connection);
     }
 }
+
+#[cfg(all(test, shuttle))]
+mod schedules;

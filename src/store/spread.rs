@@ -4,8 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, PoisonError, TryLockError};
 
 use hashlink::LinkedHashMap;
 use uuid::Uuid;
@@ -21,6 +20,8 @@ use crate::monitor::ReaderStats;
 use crate::schema::partitions::{self, IntentKind, Layout, StoredPartition};
 use crate::schema::{Catalog, NewFile, Role};
 use crate::statement::Table;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard, RwLock};
 
 /// Locks that keep a file from being opened twice, or opened while it closes.
 const OPENING: usize = 16;

@@ -3,6 +3,8 @@
 
 mod batches;
 mod failures;
+#[cfg(shuttle)]
+mod schedules;
 
 use std::sync::Arc;
 
