@@ -108,12 +108,17 @@ CREATE TABLE _log_head (
 -- shared sequence would tell of other tenants. Each entry holds the hash of the one before it and
 -- its own (docs/audit-format.md has the encoding).
 --
+-- Entries lie in the order in which they came, whoever's they are, and are found by an index: put in
+-- their places among those of all tenants they would make SQLite move other entries, which costs
+-- three pages in the log of writes instead of two, and none that callers of one commit share.
+--
 -- `salt` and `body` are the payload: field by field, before and after, as MessagePack. Secret
 -- columns are named without their values. A payload can be taken out (erasure, retention) and the
 -- chain still verifies, since entries hold only its commitment; the salt keeps anyone from
 -- guessing it. Nothing else is ever updated.
 CREATE TABLE _audit (
-    key           INTEGER PRIMARY KEY,
+    seq           INTEGER PRIMARY KEY, -- no meaning, and never shown
+    key           INTEGER NOT NULL UNIQUE,
     txn           INTEGER NOT NULL,   -- the number of the first entry of the same transaction
     actor         INTEGER,            -- key of the user who did it; NULL: the application itself
     admin         INTEGER,            -- key of the store admin behind it
@@ -149,11 +154,11 @@ CREATE TABLE _audit_checkpoint (
 -- chain shows.
 CREATE TRIGGER _audit_fixed BEFORE UPDATE ON _audit
 WHEN NEW.body IS NOT NULL
-     OR (NEW.key, NEW.txn, NEW.actor, NEW.admin, NEW.device, NEW.clock, NEW.time, NEW.action, NEW.entity,
-         NEW.record, NEW.outcome, NEW.definition, NEW.undoes, NEW.commitment, NEW.previous, NEW.hash)
+     OR (NEW.seq, NEW.key, NEW.txn, NEW.actor, NEW.admin, NEW.device, NEW.clock, NEW.time, NEW.action,
+         NEW.entity, NEW.record, NEW.outcome, NEW.definition, NEW.undoes, NEW.commitment, NEW.previous, NEW.hash)
      IS NOT
-        (OLD.key, OLD.txn, OLD.actor, OLD.admin, OLD.device, OLD.clock, OLD.time, OLD.action, OLD.entity,
-         OLD.record, OLD.outcome, OLD.definition, OLD.undoes, OLD.commitment, OLD.previous, OLD.hash)
+        (OLD.seq, OLD.key, OLD.txn, OLD.actor, OLD.admin, OLD.device, OLD.clock, OLD.time, OLD.action,
+         OLD.entity, OLD.record, OLD.outcome, OLD.definition, OLD.undoes, OLD.commitment, OLD.previous, OLD.hash)
      OR NOT EXISTS (SELECT 1 FROM _audit_checkpoint
                     WHERE tenant = OLD.key >> 40 AND OLD.key & 1099511627775 <= payloads)
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;

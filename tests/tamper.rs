@@ -221,15 +221,15 @@ fn tamper_log(connection: &Connection, dice: &mut Dice, kind: usize) -> (String,
             "an entry is gone with its payload".to_owned()
         }
         6 => {
-            run(&format!("INSERT INTO _audit SELECT LAST + 1, {columns} FROM _audit WHERE key = KEY"));
+            run(&format!("INSERT INTO _audit SELECT NULL, LAST + 1, {columns} FROM _audit WHERE key = KEY"));
             "an entry is there twice".to_owned()
         }
         7 => {
             let other = dice.pick(&entries.iter().copied().filter(|other| *other != key).collect::<Vec<_>>());
             run(&format!(
                 "CREATE TEMP TABLE held AS SELECT * FROM _audit; DELETE FROM _audit WHERE key IN (KEY, {other}); \
-                 INSERT INTO _audit SELECT {other}, {columns} FROM held WHERE key = KEY; \
-                 INSERT INTO _audit SELECT KEY, {columns} FROM held WHERE key = {other};"
+                 INSERT INTO _audit SELECT NULL, {other}, {columns} FROM held WHERE key = KEY; \
+                 INSERT INTO _audit SELECT NULL, KEY, {columns} FROM held WHERE key = {other};"
             ));
             "two entries changed places".to_owned()
         }
@@ -510,7 +510,7 @@ fn check_names_what_was_done_to_the_schema_and_the_heads() {
         ("UPDATE _log_head SET clock = clock + 1", "its head says otherwise"),
         ("UPDATE _log_head SET next = next + 1", "its head says otherwise"),
         (
-            "INSERT INTO _audit SELECT key | 5000 << 40, txn, actor, admin, device, clock, time, action, entity, record, \
+            "INSERT INTO _audit SELECT NULL, key | 5000 << 40, txn, actor, admin, device, clock, time, action, entity, record, \
           outcome, definition, undoes, commitment, previous, hash, salt, body FROM _audit LIMIT 1",
             "1 rows of the audit log have no tenant",
         ),
