@@ -22,6 +22,26 @@ const BATCH: u32 = 500;
 /// The store's own tables with one row for each tenant, or each tenant and entity.
 const BY_TENANT: [&str; 3] = ["_row_head", "_log_head", "_audit_checkpoint"];
 
+/// A table whose keys are `tenant << 40 | number`, and its columns, the key first.
+struct Numbered {
+    table: &'static str,
+    columns: &'static str,
+}
+
+impl Numbered {
+    fn target(&self) -> String {
+        format!("{} ({})", self.table, self.columns)
+    }
+}
+
+/// Without the place in the file, which is another one in each.
+const ENTRIES: Numbered = Numbered {
+    table: "_audit",
+    columns: "key, txn, actor, admin, device, clock, time, action, entity, record, outcome, definition, undoes, \
+              commitment, previous, hash, salt, body",
+};
+const MISSES: Numbered = Numbered { table: "_audit_miss", columns: "key, entity, record, time" };
+
 fn tables_of(catalog: &Catalog, tenancy: Tenancy) -> impl Iterator<Item = &Table> {
     catalog.tables().iter().map(|table| &**table).filter(move |table| table.definition.tenancy() == tenancy)
 }
@@ -224,13 +244,13 @@ fn copy_entries(
 ) -> Result<Copied> {
     let mut last = tenant.first() | after;
     loop {
-        let rows = numbered(source, "_audit", last, tenant.last())?;
+        let rows = numbered(source, &ENTRIES, last, tenant.last())?;
         let Some(row) = rows.last() else {
             return Ok(Copied { entries: last - tenant.first() });
         };
         last = integer(row, 0);
         target.exclusive(tenant, |writer| {
-            in_transaction(writer, |connection| insert_all(connection, "_audit", &rows))
+            in_transaction(writer, |connection| insert_all(connection, &ENTRIES.target(), &rows))
         })?;
         progress(rows.len() as u64)?;
     }
@@ -294,7 +314,7 @@ pub(super) fn copy_heads(source: &Connection, target: &Committer, tenant: Tenant
     let mut misses = Vec::new();
     let mut last = tenant.first();
     loop {
-        let mut rows = numbered(source, "_audit_miss", last, tenant.last())?;
+        let mut rows = numbered(source, &MISSES, last, tenant.last())?;
         let Some(row) = rows.last() else { break };
         last = integer(row, 0);
         misses.append(&mut rows);
@@ -310,7 +330,7 @@ pub(super) fn copy_heads(source: &Connection, target: &Committer, tenant: Tenant
                 "DELETE FROM _audit_miss WHERE key BETWEEN ?1 AND ?2",
                 [tenant.first(), tenant.last()],
             )?;
-            insert_all(connection, "_audit_miss", &misses)
+            insert_all(connection, &MISSES.target(), &misses)
         })
     })
 }
@@ -368,7 +388,7 @@ fn clear_log(target: &Committer, tenant: TenantKey) -> Result<()> {
     loop {
         let more = target.exclusive(tenant, |writer| {
             in_transaction(writer, |connection| {
-                let rows = numbered(connection, "_audit", tenant.first(), tenant.last())?;
+                let rows = numbered(connection, &ENTRIES, tenant.first(), tenant.last())?;
                 let last = rows.last().map(|row| integer(row, 0));
                 if let Some(last) = last {
                     let number = last - tenant.first();
@@ -408,7 +428,7 @@ pub(super) fn digest(
     }
     let mut last = tenant.first();
     loop {
-        let rows = numbered(connection, "_audit", last, tenant.last())?;
+        let rows = numbered(connection, &ENTRIES, last, tenant.last())?;
         let Some(row) = rows.last() else { return Ok(hash.finalize().into()) };
         last = integer(row, 0);
         rows.iter().for_each(|row| add_row(&mut hash, row));
@@ -475,8 +495,10 @@ fn rows(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Re
     Ok(found)
 }
 
-fn numbered(connection: &Connection, table: &str, after: i64, last: i64) -> Result<Vec<WholeRow>> {
-    let sql = format!("SELECT * FROM {table} WHERE key > ?1 AND key <= ?2 ORDER BY key LIMIT {BATCH}");
+fn numbered(connection: &Connection, table: &Numbered, after: i64, last: i64) -> Result<Vec<WholeRow>> {
+    let Numbered { table, columns } = table;
+    let sql =
+        format!("SELECT {columns} FROM {table} WHERE key > ?1 AND key <= ?2 ORDER BY key LIMIT {BATCH}");
     rows(connection, &sql, [after, last])
 }
 
@@ -488,10 +510,11 @@ fn numbered_count(connection: &Connection, tenant: TenantKey, after: i64) -> Res
     Ok(count.unsigned_abs())
 }
 
-fn insert_all(connection: &Connection, table: &str, rows: &[WholeRow]) -> Result<()> {
+/// Into a table, or into some of its columns.
+fn insert_all(connection: &Connection, into: &str, rows: &[WholeRow]) -> Result<()> {
     let Some(first) = rows.first() else { return Ok(()) };
     let marks = vec!["?"; first.len()].join(", ");
-    let mut statement = connection.prepare_cached(&format!("INSERT INTO {table} VALUES ({marks})"))?;
+    let mut statement = connection.prepare_cached(&format!("INSERT INTO {into} VALUES ({marks})"))?;
     for row in rows {
         statement.execute(params_from_iter(row))?;
     }
