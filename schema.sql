@@ -193,8 +193,9 @@ CREATE TABLE _layout (
 ) STRICT;
 
 CREATE TABLE _partition (
-    key  INTEGER PRIMARY KEY,                         -- of the name's hash, so that a file never gets another's
-    name TEXT    NOT NULL UNIQUE                      -- of the file, in the catalog's folder
+    key       INTEGER PRIMARY KEY,                    -- of the name's hash, so that a file never gets another's
+    name      TEXT    NOT NULL UNIQUE,                -- of the file, in the catalog's folder
+    forgotten INTEGER NOT NULL DEFAULT 0              -- the last change whose intent is gone: a file without it is too old
 ) STRICT;
 
 -- In which partition a user or an organization lives. Everything that moves changes this one row.

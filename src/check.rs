@@ -150,7 +150,7 @@ pub enum Finding {
 pub(crate) fn check(connection: &Connection, catalog: &Catalog) -> Result<Report> {
     let mut report = Report::default();
     let role = schema::role(connection)?;
-    check_file(connection, catalog, role, &mut report)?;
+    check_file(connection, catalog, role, &HashSet::new(), &mut report)?;
     if role == Role::Catalog {
         // Tenants are counted where they live, but for the one of the reference records.
         without_home(connection, &mut report)?;
@@ -168,8 +168,19 @@ pub(crate) fn check_partition(
     report: &mut Report,
 ) -> Result<()> {
     let mut own = Report::default();
-    check_file(connection, catalog, Role::Partition, &mut own)?;
-    residents(connection, main, stored, &mut own)?;
+    let intents = partitions::intents(main, stored.key)?;
+    // What is to be cleared is of somebody who does not live there any more, and is still read, or not yet.
+    let mut moving = HashSet::new();
+    for intent in intents.iter().filter(|intent| intent.kind == IntentKind::Clear) {
+        moving.insert(intent.tenant);
+        moving
+            .extend(identities::all_members(main, intent.tenant)?.into_iter().map(|(member, ..)| member.key));
+    }
+    check_file(connection, catalog, Role::Partition, &moving, &mut own)?;
+    // What is not carried out yet will be before anybody looks.
+    let applied = partitions::applied(connection)?;
+    moving.extend(intents.iter().filter(|intent| intent.number > applied).map(|intent| intent.tenant));
+    residents(connection, main, stored, &moving, &mut own)?;
     report.tenants += own.tenants;
     report.rows += own.rows;
     report.entries += own.entries;
@@ -181,7 +192,13 @@ pub(crate) fn check_partition(
     Ok(())
 }
 
-fn check_file(connection: &Connection, catalog: &Catalog, role: Role, report: &mut Report) -> Result<()> {
+fn check_file(
+    connection: &Connection,
+    catalog: &Catalog,
+    role: Role,
+    moving: &HashSet<TenantKey>,
+    report: &mut Report,
+) -> Result<()> {
     damage(connection, report)?;
     objects(connection, catalog, report)?;
     if !report.is_clean() {
@@ -189,8 +206,8 @@ fn check_file(connection: &Connection, catalog: &Catalog, role: Role, report: &m
         return Ok(());
     }
     references(connection, report)?;
-    owners(connection, catalog, role, report)?;
-    for tenant in tenants(connection, role)? {
+    owners(connection, catalog, role, moving, report)?;
+    for tenant in tenants(connection, role)?.into_iter().filter(|tenant| !moving.contains(&tenant.key)) {
         match check_tenant(connection, catalog, &tenant, report) {
             Err(Error::Corrupt { what, .. } | Error::Schema { problem: what }) => {
                 report.findings.push(Finding::Damaged { what: format!("{}: {what}", tenant.name) });
@@ -217,16 +234,9 @@ fn residents(
     connection: &Connection,
     main: &Connection,
     stored: &StoredPartition,
+    moving: &HashSet<TenantKey>,
     report: &mut Report,
 ) -> Result<()> {
-    // What is to be cleared is of somebody who does not live there any more, and is still read; what is
-    // not carried out yet will be before anybody looks.
-    let applied = partitions::applied(connection)?;
-    let leaving: HashSet<TenantKey> = partitions::intents(main, stored.key)?
-        .into_iter()
-        .filter(|intent| intent.kind == IntentKind::Clear || intent.number > applied)
-        .map(|intent| intent.tenant)
-        .collect();
     let sql = "SELECT h.tenant, NULL, NULL FROM _home AS h WHERE h.partition = ?1 UNION ALL \
                SELECT m.key, m.role, m.active FROM _home AS h JOIN _member AS m ON m.organization = h.tenant WHERE h.partition = ?1";
     let wanted = people(main, sql, [stored.key])?;
@@ -234,7 +244,7 @@ fn residents(
         "SELECT l.tenant, m.role, m.active FROM _log_head AS l LEFT JOIN _member AS m ON m.key = l.tenant";
     let found = people(connection, sql, [])?;
     let mut differ = |key: &TenantKey, problem| -> Result<()> {
-        if !leaving.contains(key) && !leaving.contains(&identities::home_of(main, *key)?) {
+        if !moving.contains(key) && !moving.contains(&identities::home_of(main, *key)?) {
             report.findings.push(Finding::Home { tenant: name_of(main, *key)?, problem });
         }
         Ok(())
@@ -279,14 +289,24 @@ fn name_of(connection: &Connection, key: TenantKey) -> Result<String> {
 }
 
 /// Every row, and every entry of a log, belongs to a tenant of the right kind.
-fn owners(connection: &Connection, catalog: &Catalog, role: Role, report: &mut Report) -> Result<()> {
+fn owners(
+    connection: &Connection,
+    catalog: &Catalog,
+    role: Role,
+    moving: &HashSet<TenantKey>,
+    report: &mut Report,
+) -> Result<()> {
+    let moving = moving.iter().map(|key| key.get().to_string()).collect::<Vec<_>>().join(", ");
     let mut without_owner = Vec::new();
     for table in catalog.tables() {
-        let rows: i64 =
-            statement::without_owner(table, role).first(connection, |row| Ok(row.get(0)?))?.unwrap_or(0);
+        let rows: i64 = statement::without_owner(table, role, &moving)
+            .first(connection, |row| Ok(row.get(0)?))?
+            .unwrap_or(0);
         without_owner.push((table.entity(), rows));
     }
-    let entries = "SELECT count(*) FROM _audit AS a WHERE NOT EXISTS (SELECT 1 FROM _log_head WHERE tenant = a.key >> 40)";
+    let entries = &format!(
+        "SELECT count(*) FROM _audit AS a WHERE NOT EXISTS (SELECT 1 FROM _log_head WHERE tenant = a.key >> 40) AND a.key >> 40 NOT IN ({moving})"
+    );
     without_owner.push(("the audit log", connection.query_row(entries, [], |row| row.get(0))?));
     let found = without_owner.into_iter().filter(|(_, rows)| *rows > 0);
     report.findings.extend(

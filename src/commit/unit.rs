@@ -143,9 +143,12 @@ impl Unit {
         self.alone = true;
     }
 
-    /// What follows happened at this time.
+    /// What follows happened at this time, and is a change by itself.
     pub(crate) fn at(&mut self, time: Timestamp) {
         self.now = time;
+        if let Some(writer) = &mut self.writer {
+            writer.works += 1;
+        }
     }
 
     /// Reference records are others than before.

@@ -141,13 +141,15 @@ pub(crate) struct StoredPartition {
     pub(crate) name: String,
     /// Users and organizations that live in it.
     pub(crate) homes: u64,
+    /// The last change that the catalog has forgotten, since the partition has carried it out.
+    pub(crate) forgotten: i64,
 }
 
-const PARTITION: &str =
-    "SELECT p.key, p.name, (SELECT count(*) FROM _home AS h WHERE h.partition = p.key) FROM _partition AS p";
+const PARTITION: &str = "SELECT p.key, p.name, (SELECT count(*) FROM _home AS h WHERE h.partition = p.key), p.forgotten FROM _partition AS p";
 
 fn partition(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredPartition> {
-    Ok(StoredPartition { key: row.get(0)?, name: row.get(1)?, homes: row.get::<_, i64>(2)?.unsigned_abs() })
+    let homes = row.get::<_, i64>(2)?.unsigned_abs();
+    Ok(StoredPartition { key: row.get(0)?, name: row.get(1)?, homes, forgotten: row.get(3)? })
 }
 
 pub(crate) fn all(connection: &Connection) -> Result<Vec<StoredPartition>> {
@@ -282,6 +284,9 @@ pub(crate) fn to_clear(connection: &Connection) -> Result<Vec<i64>> {
 
 /// An intent was carried out, for good.
 pub(crate) fn done(connection: &Connection, number: i64) -> Result<()> {
+    let sql = "UPDATE _partition SET forgotten = max(forgotten, ?1) \
+               WHERE key = (SELECT partition FROM _intent WHERE number = ?1 AND kind = 'change')";
+    connection.prepare_cached(sql)?.execute([number])?;
     connection.prepare_cached("DELETE FROM _intent WHERE number = ?1")?.execute([number])?;
     Ok(())
 }

@@ -377,6 +377,8 @@ impl<'x> Core<'x> {
     /// Runs a read.
     pub(crate) fn read<R>(&self, read: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
         match self.executor {
+            // The file and what is in it must be of one moment.
+            Executor::Store if self.store.is_moved_by_others() => self.source()?.read(read),
             Executor::Store => {
                 self.check()?;
                 let reader = self.store.reader(self.scope.lane())?;

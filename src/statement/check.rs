@@ -53,12 +53,14 @@ pub(crate) fn rows<'t>(
 
 /// How many rows belong to no tenant whose home the file is, or to one of another kind. A partition's
 /// reference records are copies.
-pub(crate) fn without_owner(table: &Table, role: Role) -> Statement<'_> {
+///
+/// Tenants that move in or out are not looked at.
+pub(crate) fn without_owner<'t>(table: &'t Table, role: Role, moving: &str) -> Statement<'t> {
     let copies = role == Role::Partition && table.definition.tenancy() == Tenancy::Reference;
     let home =
         if copies { "" } else { " OR NOT EXISTS (SELECT 1 FROM _log_head AS l WHERE l.tenant = t._tenant)" };
     let sql = format!(
-        "SELECT count(*) FROM {} AS t LEFT JOIN _tenant AS k ON k.key = t._tenant WHERE k.kind IS NOT '{}' OR t._rid >> 40 IS NOT t._tenant{home}",
+        "SELECT count(*) FROM {} AS t LEFT JOIN _tenant AS k ON k.key = t._tenant WHERE (k.kind IS NOT '{}' OR t._rid >> 40 IS NOT t._tenant{home}) AND t._tenant NOT IN ({moving})",
         table.name,
         table.definition.tenancy()
     );

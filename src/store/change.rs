@@ -201,7 +201,7 @@ impl Inner {
         match there.commit() {
             Ok(()) => {
                 part.applied.fetch_max(number, Ordering::AcqRel);
-                spread.note_done(&part, number);
+                spread.note_done(&part, [number]);
             }
             // It is decided: whoever opens the home next carries it out first.
             Err(error) => tracing::warn!(%error, "a change was decided and will be carried out later"),

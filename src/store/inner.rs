@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -28,6 +30,8 @@ use crate::statement::Table;
 
 /// How often a moment is looked for in which nobody changes who exists.
 const CHECKS: usize = 20;
+/// How long a process that only reads waits before it looks again where a tenant is.
+const POLL: Duration = Duration::from_millis(1);
 
 pub(crate) struct Inner {
     path: PathBuf,
@@ -186,9 +190,34 @@ impl Inner {
         read(self.reader(TenantKey::REFERENCE)?.connection()?)
     }
 
+    /// Whether another process moves tenants from file to file.
+    pub(crate) fn is_moved_by_others(&self) -> bool {
+        self.is_spread() && self.is_read_only()
+    }
+
     /// A connection that sees one state of a tenant's file until it is dropped.
     pub(crate) fn snapshot(&self, lane: TenantKey) -> Result<Snapshot> {
-        Snapshot::begin(self.reader(lane)?)
+        let others = self.spread.as_ref().filter(|_| self.is_read_only() && lane != TenantKey::REFERENCE);
+        let Some(spread) = others else { return Snapshot::begin(self.reader(lane)?) };
+        let until = Instant::now() + spread.settings.wait_timeout;
+        loop {
+            let home = spread.home(lane)?;
+            match self.reader(lane).and_then(Snapshot::begin).and_then(|seen| at_home(seen, lane)) {
+                Ok(Some(snapshot)) => return Ok(snapshot),
+                Ok(None) if Instant::now() >= until => {
+                    return Err(Error::Busy {
+                        reason: "another process moves the tenant or ended while it changed the store; try again, or open the store for writing once",
+                    });
+                }
+                Ok(None) => {
+                    spread.discard(home);
+                    thread::sleep(POLL);
+                }
+                // It may have moved, and the file have been removed.
+                Err(error) if spread.home(lane)? == home => return Err(error),
+                Err(_) => {}
+            }
+        }
     }
 
     /// Rows in memory, if the store keeps any of a tenancy. Copies of reference records come to each
@@ -231,8 +260,7 @@ impl Inner {
 
     /// Of a user or an organization, by its key.
     pub(super) fn stats_of(&self, home: TenantKey) -> Result<TenantStats> {
-        let reader = self.reader(home)?;
-        let (rows, bytes) = commit::totals_of(reader.connection()?, home)?;
+        let (rows, bytes) = commit::totals_of(self.snapshot(home)?.connection()?, home)?;
         Ok(TenantStats { rows, bytes, ..self.monitor.of(home) })
     }
 
@@ -251,14 +279,20 @@ impl Inner {
 
     pub(super) fn check_files(&self) -> Result<Report> {
         self.flush();
-        let main = self.snapshot(TenantKey::REFERENCE)?;
-        let mut report = crate::check::check(main.connection()?, &self.catalog)?;
+        let mut report =
+            crate::check::check(self.snapshot(TenantKey::REFERENCE)?.connection()?, &self.catalog)?;
         let Some(spread) = &self.spread else { return Ok(report) };
-        for stored in partitions::all(main.connection()?)?.into_iter().filter(|stored| stored.homes > 0) {
-            let checked = self.check_partition(spread, &stored, &mut report);
-            if let Err(error) = checked {
-                let problem = error.to_string();
-                report.findings.push(Finding::Partition { name: stored.name, problem });
+        for StoredPartition { key, name, .. } in self.read(partitions::all)? {
+            // As it is by now: it may be gone.
+            let lived_in = || -> Result<Option<StoredPartition>> {
+                let all = self.read(partitions::all)?;
+                Ok(all.into_iter().find(|stored| stored.key == key && stored.homes > 0))
+            };
+            let Some(stored) = lived_in()? else { continue };
+            if let Err(error) = self.check_partition(spread, &stored, &mut report)
+                && lived_in()?.is_some()
+            {
+                report.findings.push(Finding::Partition { name, problem: error.to_string() });
             }
         }
         Ok(report)
@@ -280,12 +314,12 @@ impl Inner {
     /// States of the catalog and of a partition between which nothing was decided.
     fn snapshots(&self, part: &Part) -> Result<(Snapshot, Snapshot)> {
         for _ in 0..CHECKS {
-            let main = self.snapshot(TenantKey::REFERENCE)?;
-            let decided = partitions::decided(main.connection()?)?;
+            let decided = self.read(partitions::decided)?;
             let there = Snapshot::begin(part.readers.get(TenantKey::REFERENCE)?)?;
-            // The snapshot is of the moment of its first read.
+            // A snapshot is of the moment of its first read.
             partitions::applied(there.connection()?)?;
-            if self.read(partitions::decided)? == decided {
+            let main = self.snapshot(TenantKey::REFERENCE)?;
+            if partitions::decided(main.connection()?)? == decided {
                 return Ok((main, there));
             }
         }
@@ -451,7 +485,7 @@ impl Inner {
     /// Refusals wait only while this thread itself holds the writer, or the disk fails.
     fn flush_refusals(&self) {
         let refusals = std::mem::take(&mut *self.refusals.lock().unwrap_or_else(PoisonError::into_inner));
-        for (number, refusal) in refusals.iter().enumerate() {
+        for refusal in refusals {
             let mut payload = crate::audit::payload::PayloadWriter::new();
             if let Some((what, id)) = &refusal.what {
                 payload.change(what, &crate::Value::None, &crate::Value::Text(id.clone()));
@@ -465,10 +499,9 @@ impl Inner {
             };
             let actor = Actor { user: Some(refusal.user) };
             if let Err(error) = self.write(refusal.user, actor, |unit| unit.audit(refusal.user, &event)) {
+                // Others' may live in another file, and keep the order of their own.
                 tracing::warn!(%error, "a refusal could not be recorded yet");
-                let mut waiting = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-                waiting.extend(refusals.into_iter().skip(number));
-                return;
+                self.refusals.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
             }
         }
     }
@@ -499,6 +532,15 @@ impl Inner {
             tracing::warn!(%error, "what was carried out stays on the catalog's list, and is looked at again");
         }
     }
+}
+
+/// What is seen of a file, if it is a tenant's home: it has the log, which comes last and goes first. Its
+/// copies of the reference records are not there while one is being deleted.
+fn at_home(seen: Snapshot, tenant: TenantKey) -> Result<Option<Snapshot>> {
+    let connection = seen.connection()?;
+    let is_home = commit::has_log(connection, tenant)?
+        && partitions::reference_version(connection)? != transfer::NO_VERSION;
+    Ok(is_home.then_some(seen))
 }
 
 impl Copies for Inner {

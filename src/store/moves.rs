@@ -3,19 +3,19 @@
 //! in the catalog before it is there.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::Snapshot;
 use super::change::Mirror;
 use super::inner::Inner;
 use super::part::Part;
-use super::spread::{Holding, Seat, Spread};
+use super::spread::{Holding, Seat, Spread, try_lock};
 use super::transfer::{self, Copied};
-use super::{Durability, Snapshot};
 use crate::commit::Actor;
 use crate::entity::Tenancy;
 use crate::error::{Error, Result};
@@ -212,6 +212,9 @@ impl<'s> Partitions<'s> {
                 "must be at least one partition, or one for each tenant",
             ));
         }
+        let Some(_spreading) = try_lock(&spread.spreading) else {
+            return Err(Error::Busy { reason: "the store is being spread otherwise already" });
+        };
         let layout = {
             let unit = self.store.begin_main(Actor::default())?;
             partitions::set_partitioning(unit.connection()?, partitioning)?;
@@ -256,6 +259,11 @@ impl<'s> Partitions<'s> {
 
     /// Removes the file of a partition that nobody lives in, unless somebody still reads there.
     fn remove_empty(&self, spread: &Spread, key: i64) -> Result<()> {
+        if self.store.read(|connection| partitions::find(connection, key))?.homes > 0 {
+            return Ok(());
+        }
+        // Another process may keep the file open, and must find that nobody lives in it.
+        spread.finish_clearing(&*spread.part(key)?)?;
         // Nobody comes to live there meanwhile.
         let mut unit = self.store.begin_main(Actor::default())?;
         unit.alone();
@@ -264,28 +272,12 @@ impl<'s> Partitions<'s> {
         let stored = partitions::find(connection, key)?;
         let intents = partitions::intents(connection, key)?;
         let needed = intents.iter().any(|intent| !spread.may_clear(intent.tenant));
-        if stored.homes == 0 && !needed && spread.close_unused(key) {
-            let path = spread.path_of(&stored.name);
-            // A partition that nobody lives in may lack its file.
-            for suffix in ["", "-wal", "-shm"] {
-                remove(&super::open::with_suffix(&path, suffix))?;
-            }
+        if stored.homes == 0 && !needed && spread.remove(&stored)? {
             // What was to follow in it has nowhere to go.
             intents.iter().try_for_each(|intent| partitions::done(connection, intent.number))?;
             partitions::forget(connection, key)?;
         }
         unit.commit()
-    }
-}
-
-fn remove(path: &Path) -> Result<()> {
-    #[cfg(test)]
-    crate::crash::moment();
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io(path.display().to_string(), error))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -315,11 +307,7 @@ impl<'s> Move<'s> {
         let (main, catalog) = (store.main(), store.catalog());
         store.check_open()?;
         main.committer()?;
-        let from = store.read(|connection| {
-            partitions::home(connection, home)?.ok_or_else(|| {
-                Error::corrupt("the catalog does not say where a tenant lives; restore it from a backup")
-            })
-        })?;
+        let from = spread.home(home)?;
         let source = spread.part(from)?;
         let target = spread.part(to)?;
         // What it has left behind there goes first, if nobody reads it any more.
@@ -329,7 +317,7 @@ impl<'s> Move<'s> {
         spread.begin_move(home)?;
         let copied = HashMap::new();
         // From here on dropping it ends the move.
-        Ok(Self {
+        let begun = Self {
             store,
             spread,
             catalog,
@@ -341,7 +329,11 @@ impl<'s> Move<'s> {
             intent: None,
             copied,
             former: None,
-        })
+        };
+        if spread.home(home)? != from {
+            return Err(Error::Busy { reason: "the tenant was moved in this moment; try again" });
+        }
+        Ok(begun)
     }
 
     fn run(mut self, progress: &mut dyn FnMut(MoveProgress)) -> Result<()> {
@@ -470,6 +462,8 @@ impl<'s> Move<'s> {
     fn change_home(&mut self, intent: i64) -> Result<i64> {
         let mut decision = self.store.begin_main(Actor::default())?;
         decision.alone();
+        // What was decided and could not be carried out yet is of the former home, and moves too.
+        self.spread.follow(&self.source, Holding::Catalog)?;
         let mut standing = self.source.committer()?.begin(self.home, Actor::default())?;
         standing.alone();
         let (catalog, source) = (decision.connection()?, standing.connection()?);
@@ -484,11 +478,7 @@ impl<'s> Move<'s> {
             |tenancy, tenant| transfer::outline(source, self.catalog, tenancy, tenant),
             transfer::outline,
         )?;
-        if self.spread.settings.durability == Durability::Normal && !self.target.committer()?.sync()? {
-            return Err(Error::Busy {
-                reason: "the partition could not be synced in this moment; try again",
-            });
-        }
+        self.spread.sync(&self.target)?;
         partitions::set_home(catalog, self.home, self.to)?;
         partitions::done(catalog, intent)?;
         let clear = partitions::intend(catalog, self.from, self.home, IntentKind::Clear, &[])?;

@@ -47,7 +47,7 @@ impl Inner {
     /// What a tenant has, and may have.
     pub(super) fn usage(&self, owner: Owner, entity: &str) -> Result<Usage> {
         let table = self.owned(owner.tenancy, entity)?;
-        let head = commit::load_rows(self.reader(owner.home)?.connection()?, owner.tenant, table.key)?;
+        let head = commit::load_rows(self.snapshot(owner.home)?.connection()?, owner.tenant, table.key)?;
         Ok(Usage {
             rows: unsigned_count(Some(head.count))?,
             bytes: unsigned_count(Some(head.bytes))?,

@@ -17,7 +17,7 @@ use crate::commit::{self, Actor, CommitTotals};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::monitor::ReaderStats;
-use crate::schema::partitions::{self, IntentKind, Layout, StoredPartition};
+use crate::schema::partitions::{self, IntentKind, Layout, StoredIntent, StoredPartition};
 use crate::schema::{Catalog, NewFile, Role};
 use crate::statement::Table;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -67,6 +67,10 @@ pub(super) struct Spread {
     /// Tenants that this process moves now, and those that have moved and are still read at their former
     /// home: nobody is to clear that.
     moving: Mutex<HashMap<TenantKey, Option<Arc<Seat>>>>,
+    /// Held while something is cleared, so that no tenant moves back to where its rows are going.
+    clearing: Mutex<()>,
+    /// Held while tenants are spread otherwise: not by two at once.
+    pub(super) spreading: Mutex<()>,
     /// What files did that are closed by now.
     retired: Mutex<(CommitTotals, ReaderStats)>,
     /// Changes that were carried out for good, and can be forgotten with the next one.
@@ -83,6 +87,15 @@ struct Seats {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What they guard is whole between any two statements.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same, if nobody holds it.
+pub(super) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 impl Spread {
@@ -107,6 +120,8 @@ impl Spread {
             opening: std::array::from_fn(|_| Mutex::default()),
             seats: Mutex::default(),
             moving: Mutex::default(),
+            clearing: Mutex::default(),
+            spreading: Mutex::default(),
             retired: Mutex::default(),
             done: Mutex::default(),
         }
@@ -128,7 +143,19 @@ impl Spread {
         Ok(Place { part, seat })
     }
 
+    /// In which partition a user or an organization lives now.
+    pub(super) fn home(&self, home: TenantKey) -> Result<i64> {
+        let reader = self.main.readers.get(TenantKey::REFERENCE)?;
+        partitions::home(reader.connection()?, home)?.ok_or_else(|| {
+            Error::corrupt("the catalog does not say where a tenant lives; restore it from a backup")
+        })
+    }
+
     fn seat(&self, home: TenantKey) -> Result<Arc<Seat>> {
+        if self.main.is_read_only() {
+            // Another process moves tenants, and does not tell.
+            return Ok(Arc::new(Seat { partition: self.home(home)?, moved: AtomicBool::new(false) }));
+        }
         loop {
             let moves = {
                 let seats = lock(&self.seats);
@@ -137,10 +164,7 @@ impl Spread {
                 }
                 seats.moves
             };
-            let reader = self.main.readers.get(TenantKey::REFERENCE)?;
-            let partition = partitions::home(reader.connection()?, home)?.ok_or_else(|| {
-                Error::corrupt("the catalog does not say where a tenant lives; restore it from a backup")
-            })?;
+            let partition = self.home(home)?;
             let mut seats = lock(&self.seats);
             if seats.moves != moves {
                 continue;
@@ -213,8 +237,8 @@ impl Spread {
             passed.insert(key);
             // While it closes, nobody opens it again.
             let same = std::ptr::eq(self.stripe(key), self.stripe(opened));
-            let closing = if same { None } else { Some(self.stripe(key).try_lock()) };
-            if matches!(closing, Some(Err(TryLockError::WouldBlock))) {
+            let closing = if same { None } else { try_lock(self.stripe(key)) };
+            if !same && closing.is_none() {
                 continue;
             }
             let part = {
@@ -257,9 +281,11 @@ impl Spread {
     }
 
     fn open(&self, stored: &StoredPartition) -> Result<Part> {
-        let intents = {
+        let (intents, decided, reference) = {
             let reader = self.main.readers.get(TenantKey::REFERENCE)?;
-            partitions::intents(reader.connection()?, stored.key)?
+            let catalog = reader.connection()?;
+            let decided = partitions::decided(catalog)?;
+            (partitions::intents(catalog, stored.key)?, decided, partitions::reference_version(catalog)?)
         };
         let path = self.path_of(&stored.name);
         let named = |error| match error {
@@ -268,7 +294,8 @@ impl Spread {
             }
             other => other,
         };
-        if !path.exists() {
+        let is_new = !path.exists();
+        if is_new {
             if stored.homes > 0 {
                 return Err(Error::corrupt(format!(
                     "partition {} is missing: restore it from a backup; tenants in other partitions are not affected",
@@ -291,7 +318,19 @@ impl Spread {
         } else {
             let mut connection = connection::writer(&path, self.settings.durability).map_err(named)?;
             open::load_partition(&mut connection, &path, &self.catalog, self.device).map_err(named)?;
+            if is_new {
+                // What was decided before has nowhere to go.
+                partitions::set_applied(&connection, decided - 1)?;
+            }
             let applied = partitions::applied(&connection)?;
+            if applied < stored.forgotten
+                || applied >= decided
+                || partitions::reference_version(&connection)? > reference
+            {
+                return Err(named(Error::corrupt(
+                    "it and the catalog are of different times: restore both from one backup",
+                )));
+            }
             let committer = Part::committer_of(&path, connection, self.device, &self.settings)?;
             let part = Part::new(&path, claim, Some(committer), &self.settings);
             part.applied.store(applied, Ordering::Release);
@@ -323,7 +362,12 @@ impl Spread {
             }
             Holding::Nothing | Holding::Catalog => None,
         };
-        let unit = part.committer()?.begin(TenantKey::REFERENCE, Actor::default())?;
+        let mut unit = part.committer()?.begin(TenantKey::REFERENCE, Actor::default())?;
+        if holding == Holding::Nothing && !released && part.reference_version() == transfer::NO_VERSION {
+            // They were taken out during the wait for the writer.
+            drop(unit);
+            return self.follow(part, holding);
+        }
         let Some(key) = part.key else { return Ok(()) };
         // After the wait for the writer, which whoever changes an identity holds until it is carried out.
         let (intents, reference) = {
@@ -334,35 +378,32 @@ impl Spread {
                 if stale { Some(transfer::read_reference(connection, &self.catalog)?) } else { None };
             (partitions::intents(connection, key)?, reference)
         };
-        let mut unit = unit;
         unit.alone();
-        let mut last = partitions::applied(unit.connection()?)?;
-        let mut clear = Vec::new();
-        for intent in intents {
-            part.decided.fetch_max(intent.number, Ordering::AcqRel);
-            match intent.kind {
-                IntentKind::Change if intent.number > last => {
-                    change::apply(&mut unit, &Intent::from_bytes(&intent.body)?, intent.number)?;
-                    last = intent.number;
-                }
-                // It was carried out, and the next change forgets it.
-                IntentKind::Change => lock(&self.done).push(intent.number),
-                IntentKind::Clear => clear.push(intent),
-            }
+        let applied = partitions::applied(unit.connection()?)?;
+        // Nobody decides anything for the partition without its writer; a decision that was not
+        // committed is none, and its number is given out again.
+        let decided = intents.iter().map(|intent| intent.number).max().unwrap_or(0).max(applied);
+        part.decided.store(decided, Ordering::Release);
+        let (clear, changes): (Vec<_>, Vec<_>) =
+            intents.into_iter().partition(|intent| intent.kind == IntentKind::Clear);
+        for intent in changes.iter().filter(|intent| intent.number > applied) {
+            change::apply(&mut unit, &Intent::from_bytes(&intent.body)?, intent.number)?;
         }
         if let Some(reference) = reference {
             transfer::write_reference(&mut unit, &self.catalog, reference)?;
         }
-        // Nobody decides anything for the partition without its writer.
-        let decided = part.decided.load(Ordering::Acquire);
-        unit.commit()?;
-        for intent in clear {
-            if !self.may_clear(intent.tenant) {
-                continue;
-            }
-            self.clear(part, intent.tenant, intent.number)?;
+        unit.commit().map_err(|error| match error {
+            Error::Constraint { .. } => part.name_in(Error::corrupt(
+                "records in it refer to reference records that the catalog does not hold; the two files are of different times: restore both from one backup",
+            )),
+            other => other,
+        })?;
+        part.applied.fetch_max(decided, Ordering::AcqRel);
+        self.note_done(part, changes.iter().map(|intent| intent.number));
+        if let Err(error) = self.clear_left(part, &clear, try_lock(&self.clearing)) {
+            // It is in nobody's way.
+            tracing::warn!(%error, "what a move has left behind stays for now");
         }
-        part.applied.fetch_max(decided.max(last), Ordering::AcqRel);
         Ok(())
     }
 
@@ -382,8 +423,19 @@ impl Spread {
             let reader = self.main.readers.get(TenantKey::REFERENCE)?;
             partitions::intents(reader.connection()?, key)?
         };
-        let clear = |intent: &partitions::StoredIntent| intent.kind == IntentKind::Clear;
-        for intent in intents.into_iter().filter(clear) {
+        let clear: Vec<_> = intents.into_iter().filter(|intent| intent.kind == IntentKind::Clear).collect();
+        self.clear_left(part, &clear, Some(lock(&self.clearing)))
+    }
+
+    /// Clears what nobody needs any more. Without the lock somebody else is about to.
+    fn clear_left(
+        &self,
+        part: &Part,
+        intents: &[StoredIntent],
+        clearing: Option<MutexGuard<'_, ()>>,
+    ) -> Result<()> {
+        let Some(_clearing) = clearing else { return Ok(()) };
+        for intent in intents {
             if !self.are_done(&[intent.number]) && self.may_clear(intent.tenant) {
                 self.clear(part, intent.tenant, intent.number)?;
             }
@@ -398,6 +450,8 @@ impl Spread {
     }
 
     pub(super) fn begin_move(&self, home: TenantKey) -> Result<()> {
+        // Who clears what it left somewhere is done, and from here on nobody does but the move itself.
+        let _clearing = lock(&self.clearing);
         let mut moving = lock(&self.moving);
         let read = |seat: &Arc<Seat>| Arc::strong_count(seat) > 1;
         if moving.get(&home).is_some_and(|former| former.as_ref().is_none_or(read)) {
@@ -420,27 +474,27 @@ impl Spread {
 
     /// Takes everything of a tenant that does not live there out of a partition, and the intent with it.
     pub(super) fn clear(&self, part: &Part, home: TenantKey, intent: i64) -> Result<()> {
-        {
-            let reader = self.main.readers.get(TenantKey::REFERENCE)?;
-            if partitions::home(reader.connection()?, home)? == part.key {
-                lock(&self.done).push(intent);
-                return Ok(());
-            }
+        if Some(self.home(home)?) != part.key {
+            transfer::clear(part.committer()?, &self.catalog, home)?;
         }
-        transfer::clear(part.committer()?, &self.catalog, home)?;
         lock(&self.done).push(intent);
         Ok(())
     }
 
-    /// A change was carried out. With `Durability::Normal` a power loss could still undo that, and then
-    /// the catalog, which is always synced, must know of it.
-    pub(super) fn note_done(&self, part: &Part, number: i64) {
-        let synced = match self.settings.durability {
-            Durability::Full => true,
-            Durability::Normal => part.committer().and_then(|committer| committer.sync()).unwrap_or(false),
-        };
-        if synced {
-            lock(&self.done).push(number);
+    /// Changes were carried out. With `Durability::Normal` a power loss could still undo that, and then
+    /// the catalog, which is always synced, must know of them.
+    pub(super) fn note_done(&self, part: &Part, numbers: impl IntoIterator<Item = i64>) {
+        let mut numbers = numbers.into_iter().peekable();
+        if numbers.peek().is_some() && self.sync(part).is_ok() {
+            lock(&self.done).extend(numbers);
+        }
+    }
+
+    /// What was committed in a partition survives a power loss from here on.
+    pub(super) fn sync(&self, part: &Part) -> Result<()> {
+        match self.settings.durability {
+            Durability::Full => Ok(()),
+            Durability::Normal => part.committer()?.sync(),
         }
     }
 
@@ -454,13 +508,14 @@ impl Spread {
     /// refers to one. Until the catalog has committed or given up, those partitions hold copies of no
     /// version, so whoever uses one next brings them back as they then are.
     pub(super) fn release(&self, records: &[(&Table, Uuid)]) -> Result<()> {
-        let all = {
+        let (all, to_clear) = {
             let reader = self.main.readers.get(TenantKey::REFERENCE)?;
-            partitions::all(reader.connection()?)?
+            (partitions::all(reader.connection()?)?, partitions::to_clear(reader.connection()?)?)
         };
-        // Where nobody lives, nobody's record refers to anything.
-        for stored in all.into_iter().filter(|stored| stored.homes > 0) {
+        // Where nobody lives, and nobody moves to, nobody's record refers to anything.
+        for stored in all.into_iter().filter(|stored| stored.homes > 0 || to_clear.contains(&stored.key)) {
             let part = self.part(stored.key)?;
+            self.finish_clearing(&part)?;
             let mut unit = part.committer()?.begin(TenantKey::REFERENCE, Actor::default())?;
             unit.alone();
             transfer::release(&mut unit, &self.catalog, records).map_err(|error| part.name_in(error))?;
@@ -498,21 +553,31 @@ impl Spread {
         }
     }
 
-    /// Closes one file, if nobody uses it, and lets it be removed: for one that nobody lives in.
-    pub(super) fn close_unused(&self, key: i64) -> bool {
-        let _opening = lock(self.stripe(key));
+    /// Closes one file, if nobody uses it, and removes it before anybody opens it again: for one that
+    /// nobody lives in. Whether it is gone.
+    pub(super) fn remove(&self, stored: &StoredPartition) -> Result<bool> {
+        let _opening = lock(self.stripe(stored.key));
         let part = {
             let mut open = lock(&self.open);
-            match open.get(&key) {
-                None => return true,
-                Some(part) if Arc::strong_count(part) == 1 => open.remove(&key),
-                Some(_) => return false,
+            match open.get(&stored.key) {
+                Some(part) if Arc::strong_count(part) > 1 => return Ok(false),
+                _ => open.remove(&stored.key),
             }
         };
         if let Some(part) = part {
             self.retire(part);
         }
-        true
+        let path = self.path_of(&stored.name);
+        // A partition that nobody lives in may lack its file.
+        for suffix in ["", "-wal", "-shm"] {
+            remove_file(&open::with_suffix(&path, suffix))?;
+        }
+        Ok(true)
+    }
+
+    /// Opens a file anew for who uses it next: another process may have removed it and made another.
+    pub(super) fn discard(&self, key: i64) {
+        lock(&self.open).remove(&key);
     }
 
     /// Notes that this thread has a transaction open, for as long as the answer lives: a transaction
@@ -530,8 +595,20 @@ impl Spread {
     }
 }
 
-const RELEASED: Error =
-    Error::Busy { reason: "a transaction of this thread deletes reference records; read through its handle" };
+fn remove_file(path: &Path) -> Result<()> {
+    #[cfg(test)]
+    crate::crash::moment();
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io(path.display().to_string(), error))
+        }
+        _ => Ok(()),
+    }
+}
+
+const RELEASED: Error = Error::Busy {
+    reason: "reference records are being deleted, and a transaction is open on this thread; read through its handle",
+};
 
 /// What the thread that brings a partition up to date holds already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

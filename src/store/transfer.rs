@@ -276,25 +276,31 @@ pub(super) fn catch_up(
             Ok((row.get::<_, String>(0)?, Uuid::from_bytes(row.get(1)?)))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
+    // First all go, since unique values may have changed hands.
+    for batch in changed.chunks(BATCH as usize) {
+        target.exclusive(tenant, |writer| {
+            in_transaction(writer, |connection| {
+                batch.iter().try_for_each(|(entity, record)| {
+                    door::delete(catalog.get(entity)?, tenant, *record).execute(connection)?;
+                    Ok(())
+                })
+            })
+        })?;
+    }
     for batch in changed.chunks(BATCH as usize) {
         let mut rows = Vec::with_capacity(batch.len());
         for (entity, record) in batch {
             let table = &**catalog.get(entity)?;
-            let row = statement::whole(table, tenant, *record).first(source, whole_row)?;
-            rows.push((table, *record, row));
+            rows.extend(
+                statement::whole(table, tenant, *record).first(source, whole_row)?.map(|row| (table, row)),
+            );
         }
         target.exclusive(tenant, |writer| {
             in_transaction(writer, |connection| {
-                // First all go, since unique values may have changed hands.
-                for (table, record, _) in &rows {
-                    door::delete(table, tenant, *record).execute(connection)?;
-                }
-                for (table, _, row) in &rows {
-                    if let Some(row) = row {
-                        statement::insert_whole(table, row).execute(connection)?;
-                    }
-                }
-                Ok(())
+                rows.iter().try_for_each(|(table, row)| {
+                    statement::insert_whole(table, row).execute(connection)?;
+                    Ok(())
+                })
             })
         })?;
     }
