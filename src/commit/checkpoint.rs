@@ -17,6 +17,8 @@ use crate::error::Result;
 
 /// Pages that the log gains before they are moved: 32 MiB.
 const PAGES: i32 = 8_000;
+/// With so many, 64 MiB, the log is to begin anew: the writer does not stop for less.
+const PAGES_LONG: i64 = 16_000;
 /// With so many, 96 MiB, writers wait until the thread is done: it may have no processor beside them.
 const PAGES_MAX: i32 = 24_000;
 /// How long at most.
@@ -180,25 +182,33 @@ fn work(path: &Path, open: Open, asked: &Receiver<()>, phase: &Phase) {
         )
         .ok();
     while asked.recv().is_ok() {
-        if let Some(Err(error)) = connection.as_ref().map(move_most) {
-            tracing::warn!(%error, "a checkpoint in the background failed");
-        }
-        phase.set(Turn::Writer);
+        phase.set(match connection.as_ref().map(move_most) {
+            Some(Ok(false)) => Turn::Nobody,
+            Some(Ok(true)) | None => Turn::Writer,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "a checkpoint in the background failed");
+                Turn::Writer
+            }
+        });
     }
 }
 
-/// Passes over the log until little is left, or as much as before.
-fn move_most(connection: &Connection) -> Result<()> {
+/// Passes over the log; over a long one until little is left, or as much as before. Whether it is
+/// long.
+fn move_most(connection: &Connection) -> Result<bool> {
     let (mut moved, mut gained) = (0, i64::MAX);
     for _ in 0..PASSES {
         let (pages, all) = checkpoint(connection)?;
+        if pages < PAGES_LONG {
+            return Ok(false);
+        }
         let before = std::mem::replace(&mut gained, pages - moved);
         if !all || gained <= REST || gained > before / 4 * 3 {
             break;
         }
         moved = pages;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Moves what no reader still needs, without waiting for anybody: the pages in the log, and whether

@@ -33,7 +33,7 @@ impl Durability {
 /// How long SQLite waits for a lock of another process before it says that it is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the file of the write-ahead log may keep.
-const LOG_BYTES: i64 = 64 << 20;
+const LOG_BYTES: i64 = 96 << 20;
 /// Statements that a connection keeps prepared.
 const STATEMENTS: usize = 128;
 
