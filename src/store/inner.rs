@@ -432,8 +432,7 @@ impl Inner {
     pub(crate) fn refuse(&self, refusal: Refusal, error: Error) -> Error {
         if !self.is_read_only() {
             tracing::warn!(outcome = refusal.outcome, "access refused");
-            self.refusals.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
-            self.flush_refusals();
+            self.record(refusal);
         }
         error
     }
@@ -448,23 +447,41 @@ impl Inner {
 
     /// Writes what waits in memory if it is time, and if nobody else is writing.
     pub(crate) fn flush_if_due(&self) {
-        if !self.refusals.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
-            self.flush_refusals();
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = if refusals.is_empty() { Vec::new() } else { std::mem::take(&mut *refusals) };
+        drop(refusals);
+        for refusal in waiting {
+            if self.is_free(refusal.user) {
+                self.record(refusal);
+            } else {
+                self.refusals.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
+            }
         }
         let due = self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_due();
-        if due && self.main.committer().is_ok_and(|committer| !committer.is_busy()) {
-            self.flush_misses();
+        if due && (self.is_spread() || self.is_free(TenantKey::REFERENCE)) {
+            self.flush_misses(|home| self.is_free(home));
         }
+    }
+
+    /// Whether nobody writes in a tenant's file, so that what the store notes there waits for nobody.
+    fn is_free(&self, home: TenantKey) -> bool {
+        let free = || -> Result<bool> {
+            self.check_alone()?;
+            Ok(!self.part(&self.place(home)?).committer()?.is_busy())
+        };
+        // Why it could not be looked at, writing there will tell.
+        free().unwrap_or_else(|error| matches!(error, Error::Corrupt { .. }))
     }
 
     pub(super) fn flush(&self) {
         if !self.is_read_only() {
-            self.flush_refusals();
-            self.flush_misses();
+            let refusals = std::mem::take(&mut *self.refusals.lock().unwrap_or_else(PoisonError::into_inner));
+            refusals.into_iter().for_each(|refusal| self.record(refusal));
+            self.flush_misses(|_| true);
         }
     }
 
-    fn flush_misses(&self) {
+    fn flush_misses(&self, now: impl Fn(TenantKey) -> bool) {
         let misses = self.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut by_home: BTreeMap<TenantKey, Vec<Miss>> = BTreeMap::new();
         for miss in misses {
@@ -473,6 +490,11 @@ impl Inner {
             by_home.entry(home).or_default().push(miss);
         }
         for (home, misses) in by_home {
+            if !now(home) {
+                let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+                misses.into_iter().for_each(|miss| pending.note(miss));
+                continue;
+            }
             let stored =
                 self.write(home, Actor::default(), |unit| misses::store(unit.connection()?, &misses));
             if let Err(error) = stored {
@@ -483,23 +505,25 @@ impl Inner {
     }
 
     /// Refusals wait only while this thread itself holds the writer, or the disk fails.
-    fn flush_refusals(&self) {
-        let refusals = std::mem::take(&mut *self.refusals.lock().unwrap_or_else(PoisonError::into_inner));
-        for refusal in refusals {
-            let mut payload = crate::audit::payload::PayloadWriter::new();
-            if let Some((what, id)) = &refusal.what {
-                payload.change(what, &crate::Value::None, &crate::Value::Text(id.clone()));
+    fn record(&self, refusal: Refusal) {
+        let mut payload = crate::audit::payload::PayloadWriter::new();
+        if let Some((what, id)) = &refusal.what {
+            payload.change(what, &crate::Value::None, &crate::Value::Text(id.clone()));
+        }
+        let event = Event {
+            action: "session",
+            outcome: refusal.outcome,
+            entity: None,
+            record: None,
+            payload: payload.finish(),
+        };
+        let actor = Actor { user: Some(refusal.user) };
+        match self.write(refusal.user, actor, |unit| unit.audit(refusal.user, &event)) {
+            Ok(()) => {}
+            Err(error @ Error::Corrupt { .. }) => {
+                tracing::warn!(%error, "a refusal is in no log, since the log itself can not be reached");
             }
-            let event = Event {
-                action: "session",
-                outcome: refusal.outcome,
-                entity: None,
-                record: None,
-                payload: payload.finish(),
-            };
-            let actor = Actor { user: Some(refusal.user) };
-            if let Err(error) = self.write(refusal.user, actor, |unit| unit.audit(refusal.user, &event)) {
-                // Others' may live in another file, and keep the order of their own.
+            Err(error) => {
                 tracing::warn!(%error, "a refusal could not be recorded yet");
                 self.refusals.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
             }

@@ -469,7 +469,8 @@ impl<'s> Move<'s> {
         let (catalog, source) = (decision.connection()?, standing.connection()?);
         let tenants = self.tenants(catalog)?;
         self.introduce(&tenants)?;
-        for (tenancy, tenant, _) in &tenants {
+        // The home's own log comes last: where that is, everything is.
+        for (tenancy, tenant, _) in tenants.iter().rev() {
             self.copy_tenant(source, *tenancy, *tenant, &mut |_| {})?;
             transfer::copy_heads(source, self.target.committer()?, *tenant)?;
         }
