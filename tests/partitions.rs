@@ -310,6 +310,13 @@ fn a_missing_or_damaged_partition_takes_only_its_own_tenants_down() {
         }
         assert!(store.users().rename(&ada, "Ada").is_err());
         assert_eq!(store.users().get(&ada).unwrap().name, "", "half of a change was kept");
+        if damage == "garbage" {
+            // Access can be ended all the same.
+            store.users().disable(&ada).unwrap();
+            assert!(matches!(store.session(&ada), Err(Error::Disabled { .. })));
+            assert!(matches!(session.count::<Task>(), Err(Error::Disabled { .. })));
+            assert!(store.users().enable(&ada).is_err(), "giving access waits for the file");
+        }
         let report = store.check().unwrap();
         assert!(report.to_string().contains(&lost.name), "{report}");
         assert_eq!(
@@ -323,7 +330,12 @@ fn a_missing_or_damaged_partition_takes_only_its_own_tenants_down() {
     }
     fs::write(&lost.path, saved).unwrap();
     let store = builder().open(&path).unwrap();
-    assert_eq!(titles(&store.session(&ada).unwrap()), ["dig"]);
+    store.users().enable(&ada).unwrap();
+    let session = store.session(&ada).unwrap();
+    assert_eq!(titles(&session), ["dig"]);
+    let log = session.audit().list().unwrap();
+    let actions: Vec<&str> = log.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(actions, ["user.create", "insert", "user.disable", "user.enable"]);
     assert_clean(&store);
 }
 

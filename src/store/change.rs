@@ -164,6 +164,7 @@ impl Inner {
     ) -> Result<R> {
         let mut unit = self.begin_main(Actor::default())?;
         let (change, result) = decide(&mut unit)?;
+        let revokes = change.revokes.is_some();
         if let Some(tenant) = change.revokes {
             let store = Arc::clone(self);
             unit.after_commit(move || store.grants.revoke(tenant));
@@ -190,8 +191,18 @@ impl Inner {
             IntentKind::Change,
             &intent.to_bytes()?,
         )?;
-        let part = spread.known_part(&partition)?;
-        spread.follow(&part, Holding::Catalog)?;
+        let opened = spread.known_part(&partition).and_then(|part| {
+            spread.follow(&part, Holding::Catalog)?;
+            Ok(part)
+        });
+        let part = match opened {
+            // Access ends now, and not when a file is restored; the log's entry follows then.
+            Err(error @ (Error::Corrupt { .. } | Error::Io { .. })) if revokes => {
+                tracing::warn!(%error, "access was ended, and is not in the log of a home that can not be opened");
+                return unit.commit().map(|()| result);
+            }
+            opened => opened?,
+        };
         let mut there = part.committer()?.begin(home, Actor::default())?;
         there.alone();
         apply(&mut there, &intent, number)?;
