@@ -108,7 +108,11 @@ impl Readers {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         // With two, whoever reads while it iterates needs both.
         let share = if size < 3 { size } else { size - (size / 4).max(1) };
-        Self { shared: Pool::new(path, size, share, wait_max), own: RwLock::default(), classes }
+        Self {
+            shared: Pool::new(path, size, share, wait_max),
+            own: RwLock::new(Some(HashMap::new())),
+            classes,
+        }
     }
 
     /// A connection; waits until one is free and it is the tenant's turn.
