@@ -404,7 +404,7 @@ impl<'r, 's> Decoder<'r, 's> {
     pub fn value<T>(
         &mut self,
         column: &'static str,
-        from_raw: impl FnOnce(Raw<'_>) -> Result<T, String>,
+        from_raw: fn(Raw<'_>) -> Result<T, String>,
     ) -> Result<T> {
         from_raw(self.raw()?).map_err(|problem| unreadable(column, &problem))
     }
