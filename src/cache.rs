@@ -229,7 +229,7 @@ fn size_of_row(row: &CachedRow) -> usize {
 }
 
 /// All columns of a row.
-pub(crate) fn keep(row: &Row<'_>) -> Result<CachedRow> {
+pub(crate) fn keep<C: FromIterator<SqlValue>>(row: &Row<'_>) -> Result<C> {
     let columns = row.as_ref().column_count();
     Ok((0..columns).map(|column| row.get(column)).collect::<rusqlite::Result<_>>()?)
 }

@@ -137,7 +137,7 @@ fn a_store_opens_again_as_it_was_made() {
     }
     for path in [&path, &path.join(".")] {
         let store = builder().open(path).unwrap();
-        assert_eq!(store.partitions().partitioning(), Partitioning::Fixed(2));
+        assert_eq!(store.partitions().partitioning().unwrap(), Partitioning::Fixed(2));
         assert_eq!(titles(&session(&store, "ada")), ["dig"]);
     }
     let error = builder().partitions(3).open(&path).unwrap_err().to_string();
@@ -584,7 +584,7 @@ fn a_store_is_spread_otherwise_while_it_is_used() {
         let mut last = None;
         store.partitions().repartition(partitioning, |progress| last = Some(progress)).unwrap();
         assert_eq!(last.map(|last| (last.done, last.total)), Some((21, 21)));
-        assert_eq!(store.partitions().partitioning(), partitioning);
+        assert_eq!(store.partitions().partitioning().unwrap(), partitioning);
         let used = store.partitions().list().unwrap();
         match partitioning {
             Partitioning::Fixed(files) => assert!(used.len() <= files as usize),
@@ -626,6 +626,9 @@ fn another_process_reads_beside_the_writer() {
         reading.partitions().repartition(Partitioning::PerTenant, |_| {}),
         Err(Error::ReadOnly { .. })
     ));
+    store.partitions().repartition(Partitioning::Fixed(3), |_| {}).unwrap();
+    assert_eq!(reading.partitions().partitioning().unwrap(), Partitioning::Fixed(3));
+    assert_eq!(titles(&ada), ["dig", "plant"]);
     store.users().disable(&user(&store, "ada")).unwrap();
     assert!(matches!(ada.count::<Task>(), Err(Error::Disabled { .. })));
     assert!(matches!(builder().open(&path), Err(Error::Locked { .. })));

@@ -34,7 +34,7 @@ impl Role {
 /// # use tenantry::{Partitioning, Store};
 /// # fn main() -> tenantry::Result<()> {
 /// let store = Store::builder().partitions(4).temporary()?;
-/// assert_eq!(store.partitions().partitioning(), Partitioning::Fixed(4));
+/// assert_eq!(store.partitions().partitioning()?, Partitioning::Fixed(4));
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,11 +158,14 @@ pub(crate) fn all(connection: &Connection) -> Result<Vec<StoredPartition>> {
     Ok(partitions)
 }
 
-pub(crate) fn find(connection: &Connection, key: i64) -> Result<StoredPartition> {
+/// The partition of a key, unless it is gone.
+pub(crate) fn lookup(connection: &Connection, key: i64) -> Result<Option<StoredPartition>> {
     let mut statement = connection.prepare_cached(&format!("{PARTITION} WHERE p.key = ?1"))?;
-    statement
-        .query_row([key], partition)
-        .optional()?
+    Ok(statement.query_row([key], partition).optional()?)
+}
+
+pub(crate) fn find(connection: &Connection, key: i64) -> Result<StoredPartition> {
+    lookup(connection, key)?
         .ok_or_else(|| Error::corrupt("the catalog names a partition that it does not describe"))
 }
 

@@ -1,7 +1,6 @@
 //! Choosing entities and settings, and opening.
 
 use std::any::TypeId;
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::connection::Durability;
-use super::inner::{Inner, Parts};
+use super::inner::{Inner, Parts, Types};
 use super::part::{Part, Settings};
 use super::spread::{CATALOG, Spread};
 use super::{Store, connection, lock, open};
@@ -20,12 +19,11 @@ use crate::entity::{Definition, Entity};
 use crate::error::{Error, Result};
 use crate::monitor::{Monitor, Monitoring};
 use crate::quota::Quota;
-use crate::schema::partitions::{self, Layout};
+use crate::schema::partitions;
 use crate::schema::{Partitioning, Role};
 
-/// What opening a path gives: the claim on it, its entities, a connection that writes if it is to, and
-/// how a catalog spreads its tenants.
-type Claimed = (lock::Claim, open::Opened, Option<Connection>, Option<Layout>);
+/// What opening a path gives: the claim on it, its entities, and a connection that writes if it is to.
+type Claimed = (lock::Claim, open::Opened, Option<Connection>);
 
 /// Longer is for ever, and still a time that can be added to now.
 const TIMEOUT_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -245,7 +243,7 @@ impl Builder {
         }
         let definitions = std::mem::take(&mut self.definitions);
         let (path, file, role) = self.locate(path)?;
-        let (claim, opened, connection, layout) = if self.read_only {
+        let (claim, opened, connection) = if self.read_only {
             self.claim_reading(&file, role, definitions)?
         } else {
             self.claim_writing(&file, role, definitions)?
@@ -254,7 +252,7 @@ impl Builder {
             .types
             .iter()
             .map(|(id, name)| Ok((*id, Arc::clone(opened.catalog.get(name)?))))
-            .collect::<Result<HashMap<_, _>>>()?;
+            .collect::<Result<Types>>()?;
         let classes = Arc::default();
         let caches = self.cache_bytes > 0 && !self.read_only;
         let cache = caches.then(|| Arc::new(Cache::new(self.cache_bytes)));
@@ -274,7 +272,7 @@ impl Builder {
             .transpose()?;
         let main = Arc::new(Part::new(&file, claim, committer, &main_settings));
         let catalog = Arc::new(opened.catalog);
-        let spread = layout.map(|layout| {
+        let spread = (role == Role::Catalog).then(|| {
             let settings = settings(self.durability, self.readers.min(PARTITION_READERS));
             Spread::new(
                 &path,
@@ -282,7 +280,6 @@ impl Builder {
                 Arc::clone(&catalog),
                 settings,
                 opened.device,
-                layout,
                 self.partitions_open,
             )
         });
@@ -348,9 +345,10 @@ impl Builder {
         claim.inspect(open::inspect)?;
         let load = |reader: &Connection| {
             let opened = open::load_read_only(path, role, reader, definitions, &self.quotas)?;
-            Ok((opened, self.layout(reader, role)?))
+            self.check_layout(reader, role)?;
+            Ok(opened)
         };
-        let (opened, layout) = connection::reader(path).and_then(|reader| load(&reader)).map_err(
+        let opened = connection::reader(path).and_then(|reader| load(&reader)).map_err(
             // SQLite reads a WAL database through a file beside it, which somebody has to be able
             // to make (https://sqlite.org/wal.html#readonly).
             |error| match error {
@@ -364,7 +362,7 @@ impl Builder {
                 other => other,
             },
         )?;
-        Ok((claim, opened, None, layout))
+        Ok((claim, opened, None))
     }
 
     fn claim_writing(&self, path: &Path, role: Role, definitions: Vec<Definition>) -> Result<Claimed> {
@@ -387,14 +385,14 @@ impl Builder {
         claim.inspect(open::inspect)?;
         let mut connection = connection::writer(path, self.durability_of(role))?;
         let opened = open::load(path, role, &mut connection, definitions, &self.quotas)?;
-        let layout = self.layout(&connection, role)?;
-        Ok((claim, opened, Some(connection), layout))
+        self.check_layout(&connection, role)?;
+        Ok((claim, opened, Some(connection)))
     }
 
-    /// How the store is spread, which must be as the caller expects.
-    fn layout(&self, connection: &Connection, role: Role) -> Result<Option<Layout>> {
+    /// The store must be spread as the caller expects.
+    fn check_layout(&self, connection: &Connection, role: Role) -> Result<()> {
         if role == Role::File {
-            return Ok(None);
+            return Ok(());
         }
         let layout = partitions::layout(connection)?;
         match self.partitioning {
@@ -402,7 +400,7 @@ impl Builder {
                 "the store is spread over {}, not over {wanted}: open it without saying so, and use `store.partitions().repartition(..)` to change it",
                 layout.partitioning
             ))),
-            _ => Ok(Some(layout)),
+            _ => Ok(()),
         }
     }
 }

@@ -33,11 +33,13 @@ const CHECKS: usize = 20;
 /// How long a process that only reads waits before it looks again where a tenant is.
 const POLL: Duration = Duration::from_millis(1);
 
+/// Entities by their Rust type. Every verb looks here, so with a quick hash.
+pub(super) type Types = HashMap<TypeId, Arc<Table>, hashlink::DefaultHashBuilder>;
+
 pub(crate) struct Inner {
     path: PathBuf,
     catalog: Arc<Catalog>,
-    /// Every verb looks here, so with a quick hash.
-    types: HashMap<TypeId, Arc<Table>, hashlink::DefaultHashBuilder>,
+    types: Types,
     /// The only file, or the catalog of a folder.
     main: Arc<Part>,
     /// The partitions, if there are any.
@@ -57,7 +59,7 @@ pub(crate) struct Inner {
 pub(super) struct Parts {
     pub(super) path: PathBuf,
     pub(super) catalog: Arc<Catalog>,
-    pub(super) types: HashMap<TypeId, Arc<Table>>,
+    pub(super) types: Types,
     pub(super) main: Arc<Part>,
     pub(super) spread: Option<Spread>,
     pub(super) classes: Arc<Classes>,
@@ -93,7 +95,7 @@ impl Inner {
         Self {
             path: parts.path,
             catalog: parts.catalog,
-            types: parts.types.into_iter().collect(),
+            types: parts.types,
             main: parts.main,
             spread: parts.spread,
             classes: parts.classes,
@@ -285,8 +287,8 @@ impl Inner {
         for StoredPartition { key, name, .. } in self.read(partitions::all)? {
             // As it is by now: it may be gone.
             let lived_in = || -> Result<Option<StoredPartition>> {
-                let all = self.read(partitions::all)?;
-                Ok(all.into_iter().find(|stored| stored.key == key && stored.homes > 0))
+                let stored = self.read(|connection| partitions::lookup(connection, key))?;
+                Ok(stored.filter(|stored| stored.homes > 0))
             };
             let Some(stored) = lived_in()? else { continue };
             if let Err(error) = self.check_partition(spread, &stored, &mut report)
@@ -417,9 +419,7 @@ impl Inner {
             Mirror::User { id, .. } => layout.place("user", id.as_str()),
             Mirror::Organization { id, .. } => layout.place("organization", id.as_str()),
             Mirror::Nothing | Mirror::Member { .. } => {
-                return Err(Error::corrupt(
-                    "the catalog does not say where a tenant lives; restore it from a backup",
-                ));
+                return Err(super::spread::homeless());
             }
         };
         let partition = partitions::find_or_create(connection, &name)?;

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use super::change::Mirror;
 use super::inner::Inner;
 use super::part::Part;
 use super::spread::{Holding, Seat, Spread, try_lock};
-use super::transfer::{self, Copied};
+use super::transfer;
 use crate::commit::Actor;
 use crate::entity::Tenancy;
 use crate::error::{Error, Result};
@@ -93,9 +93,15 @@ impl<'s> Partitions<'s> {
     }
 
     /// How new tenants are spread.
-    #[must_use]
-    pub fn partitioning(&self) -> Partitioning {
-        self.store.spread().map_or(Partitioning::Single, |spread| spread.layout().partitioning)
+    ///
+    /// # Errors
+    ///
+    /// What every read can meet.
+    pub fn partitioning(&self) -> Result<Partitioning> {
+        match self.store.spread() {
+            None => Ok(Partitioning::Single),
+            Some(_) => Ok(self.store.read(partitions::layout)?.partitioning),
+        }
     }
 
     /// The partitions; none of a store that is one file.
@@ -220,7 +226,6 @@ impl<'s> Partitions<'s> {
             partitions::set_partitioning(unit.connection()?, partitioning)?;
             let layout = partitions::layout(unit.connection()?)?;
             unit.commit()?;
-            *spread.layout.write().unwrap_or_else(PoisonError::into_inner) = layout.clone();
             layout
         };
         let all = self.store.read(partitions::all)?;
@@ -297,7 +302,8 @@ struct Move<'s> {
     target: Arc<Part>,
     /// What the catalog knows has to go from the target if the move does not come to its end.
     intent: Option<i64>,
-    copied: HashMap<TenantKey, Copied>,
+    /// The last entry of each tenant's log that was copied.
+    copied: HashMap<TenantKey, i64>,
     /// Those who were at work at the former home when it was moved away.
     former: Option<Arc<Seat>>,
 }
@@ -428,10 +434,7 @@ impl<'s> Move<'s> {
         match self.copied.get_mut(&tenant) {
             Some(copied) => transfer::catch_up(source, target, self.catalog, tenant, copied),
             None => {
-                let copied = transfer::copy(source, target, self.catalog, tenancy, tenant, |rows| {
-                    progress(rows);
-                    Ok(())
-                })?;
+                let copied = transfer::copy(source, target, self.catalog, tenancy, tenant, progress)?;
                 self.copied.insert(tenant, copied);
                 Ok(0)
             }

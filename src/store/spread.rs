@@ -17,11 +17,11 @@ use crate::commit::{self, Actor, CommitTotals};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::monitor::ReaderStats;
-use crate::schema::partitions::{self, IntentKind, Layout, StoredIntent, StoredPartition};
+use crate::schema::partitions::{self, IntentKind, StoredIntent, StoredPartition};
 use crate::schema::{Catalog, NewFile, Role};
 use crate::statement::Table;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutex, MutexGuard, RwLock};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Locks that keep a file from being opened twice, or opened while it closes.
 const OPENING: usize = 16;
@@ -58,7 +58,6 @@ pub(super) struct Spread {
     catalog: Arc<Catalog>,
     pub(super) settings: Settings,
     device: Uuid,
-    pub(super) layout: RwLock<Layout>,
     /// The least recently used first.
     open: Mutex<LinkedHashMap<i64, Arc<Part>>>,
     open_max: usize,
@@ -105,7 +104,6 @@ impl Spread {
         catalog: Arc<Catalog>,
         settings: Settings,
         device: Uuid,
-        layout: Layout,
         open_max: usize,
     ) -> Self {
         Self {
@@ -114,7 +112,6 @@ impl Spread {
             catalog,
             settings,
             device,
-            layout: RwLock::new(layout),
             open: Mutex::default(),
             open_max,
             opening: std::array::from_fn(|_| Mutex::default()),
@@ -125,10 +122,6 @@ impl Spread {
             retired: Mutex::default(),
             done: Mutex::default(),
         }
-    }
-
-    pub(super) fn layout(&self) -> Layout {
-        self.layout.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn path_of(&self, name: &str) -> PathBuf {
@@ -146,9 +139,7 @@ impl Spread {
     /// In which partition a user or an organization lives now.
     pub(super) fn home(&self, home: TenantKey) -> Result<i64> {
         let reader = self.main.readers.get(TenantKey::REFERENCE)?;
-        partitions::home(reader.connection()?, home)?.ok_or_else(|| {
-            Error::corrupt("the catalog does not say where a tenant lives; restore it from a backup")
-        })
+        partitions::home(reader.connection()?, home)?.ok_or_else(homeless)
     }
 
     fn seat(&self, home: TenantKey) -> Result<Arc<Seat>> {
@@ -636,6 +627,10 @@ impl Drop for Writing {
             }
         });
     }
+}
+
+pub(super) fn homeless() -> Error {
+    Error::corrupt("the catalog does not say where a tenant lives; restore it from a backup")
 }
 
 /// The file in the folder that holds what is not in a partition.

@@ -8,6 +8,7 @@ use rusqlite::{Connection, params, params_from_iter};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::cache::keep;
 use crate::commit::{Committer, RowHead, Unit, Writer, load_rows, still_referred};
 use crate::entity::Tenancy;
 use crate::error::{Error, Result};
@@ -46,11 +47,6 @@ fn tables_of(catalog: &Catalog, tenancy: Tenancy) -> impl Iterator<Item = &Table
     catalog.tables().iter().map(|table| &**table).filter(move |table| table.definition.tenancy() == tenancy)
 }
 
-fn whole_row(row: &rusqlite::Row<'_>) -> Result<WholeRow> {
-    let columns = row.as_ref().column_count();
-    Ok((0..columns).map(|column| row.get(column)).collect::<rusqlite::Result<_>>()?)
-}
-
 fn integer(row: &WholeRow, column: usize) -> i64 {
     match row.get(column) {
         Some(SqlValue::Integer(integer)) => *integer,
@@ -75,7 +71,7 @@ fn each_batch(
 ) -> Result<()> {
     let mut after = tenant.first();
     loop {
-        let rows = statement::rows_after(table, tenant, after, BATCH).all(connection, whole_row)?;
+        let rows = statement::rows_after(table, tenant, after, BATCH).all(connection, keep)?;
         let Some(last) = rows.last() else { return Ok(()) };
         after = integer(last, RID);
         visit(rows)?;
@@ -116,10 +112,10 @@ pub(super) fn read_reference(connection: &Connection, catalog: &Catalog) -> Resu
 /// Whether a partition has copies of all reference records, if it has those of this moment.
 pub(super) fn same_reference(partition: &Connection, main: &Connection, catalog: &Catalog) -> Result<bool> {
     let (copies, records) = (read_reference(partition, catalog)?, read_reference(main, catalog)?);
-    let rows = |reference: &Reference| -> Vec<(usize, Vec<WholeRow>)> {
-        reference.tables.iter().map(|(position, table)| (*position, table.rows.clone())).collect()
+    let same = |((_, copy), (_, record)): (&(usize, ReferenceTable), &(usize, ReferenceTable))| {
+        copy.rows == record.rows
     };
-    Ok(copies.version != records.version || rows(&copies) == rows(&records))
+    Ok(copies.version != records.version || copies.tables.iter().zip(&records.tables).all(same))
 }
 
 /// Makes a partition's copies the same. The transaction must be alone: it puts off foreign keys, so
@@ -194,13 +190,6 @@ pub(super) fn release(unit: &mut Unit, catalog: &Catalog, records: &[(&Table, Uu
 /// Copies that have to be made anew.
 pub(super) const NO_VERSION: i64 = -1;
 
-/// How far a copy of a tenant has come.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Copied {
-    /// Entries of the log.
-    pub(super) entries: i64,
-}
-
 /// Rows and entries of a tenant, as its heads have it.
 pub(super) fn size(connection: &Connection, tenant: TenantKey) -> Result<u64> {
     let sql = "SELECT ifnull((SELECT sum(count) FROM _row_head WHERE tenant = ?1), 0) \
@@ -210,15 +199,15 @@ pub(super) fn size(connection: &Connection, tenant: TenantKey) -> Result<u64> {
 }
 
 /// Copies all rows and entries of a tenant, as a snapshot of its home has them, into a file that holds
-/// nothing of it; tells how many rows and entries each batch had.
+/// nothing of it; tells how many rows and entries each batch had. The number of the last entry.
 pub(super) fn copy(
     source: &Connection,
     target: &Committer,
     catalog: &Catalog,
     tenancy: Tenancy,
     tenant: TenantKey,
-    mut progress: impl FnMut(u64) -> Result<()>,
-) -> Result<Copied> {
+    progress: &mut dyn FnMut(u64),
+) -> Result<i64> {
     for table in tables_of(catalog, tenancy) {
         each_batch(source, table, tenant, |rows| {
             target.exclusive(tenant, |writer| {
@@ -229,10 +218,11 @@ pub(super) fn copy(
                     })
                 })
             })?;
-            progress(rows.len() as u64)
+            progress(rows.len() as u64);
+            Ok(())
         })?;
     }
-    copy_entries(source, target, tenant, 0, &mut progress)
+    copy_entries(source, target, tenant, 0, progress)
 }
 
 fn copy_entries(
@@ -240,19 +230,19 @@ fn copy_entries(
     target: &Committer,
     tenant: TenantKey,
     after: i64,
-    progress: &mut impl FnMut(u64) -> Result<()>,
-) -> Result<Copied> {
+    progress: &mut dyn FnMut(u64),
+) -> Result<i64> {
     let mut last = tenant.first() | after;
     loop {
         let rows = numbered(source, &ENTRIES, last, tenant.last())?;
         let Some(row) = rows.last() else {
-            return Ok(Copied { entries: last - tenant.first() });
+            return Ok(last - tenant.first());
         };
         last = integer(row, 0);
         target.exclusive(tenant, |writer| {
             in_transaction(writer, |connection| insert_all(connection, &ENTRIES.target(), &rows))
         })?;
-        progress(rows.len() as u64)?;
+        progress(rows.len() as u64);
     }
 }
 
@@ -263,16 +253,16 @@ pub(super) fn catch_up(
     target: &Committer,
     catalog: &Catalog,
     tenant: TenantKey,
-    copied: &mut Copied,
+    copied: &mut i64,
 ) -> Result<u64> {
-    let entries = numbered_count(source, tenant, copied.entries)?;
+    let entries = numbered_count(source, tenant, *copied)?;
     if entries == 0 {
         return Ok(0);
     }
     let sql = "SELECT DISTINCT entity, record FROM _audit WHERE key > ?1 AND key <= ?2 AND entity IS NOT NULL AND record IS NOT NULL";
     let mut statement = source.prepare_cached(sql)?;
     let changed = statement
-        .query_map([tenant.first() | copied.entries, tenant.last()], |row| {
+        .query_map([tenant.first() | *copied, tenant.last()], |row| {
             Ok((row.get::<_, String>(0)?, Uuid::from_bytes(row.get(1)?)))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -292,7 +282,7 @@ pub(super) fn catch_up(
         for (entity, record) in batch {
             let table = &**catalog.get(entity)?;
             rows.extend(
-                statement::whole(table, tenant, *record).first(source, whole_row)?.map(|row| (table, row)),
+                statement::whole(table, tenant, *record).first(source, keep)?.map(|row| (table, row)),
             );
         }
         target.exclusive(tenant, |writer| {
@@ -304,7 +294,7 @@ pub(super) fn catch_up(
             })
         })?;
     }
-    *copied = copy_entries(source, target, tenant, copied.entries, &mut |_| Ok(()))?;
+    *copied = copy_entries(source, target, tenant, *copied, &mut |_| {})?;
     Ok(entries)
 }
 
@@ -377,8 +367,8 @@ pub(super) fn clear(target: &Committer, catalog: &Catalog, home: TenantKey) -> R
 fn clear_rows(target: &Committer, table: &Table, tenant: TenantKey) -> Result<()> {
     loop {
         let more = target.exclusive(tenant, |writer| {
-            let rows = statement::rows_after(table, tenant, tenant.first(), BATCH)
-                .all(writer.connection(), whole_row)?;
+            let rows =
+                statement::rows_after(table, tenant, tenant.first(), BATCH).all(writer.connection(), keep)?;
             let Some(last) = rows.last() else { return Ok(false) };
             statement::delete_until(table, tenant, integer(last, RID)).execute(writer.connection())?;
             Ok(true)
@@ -496,7 +486,7 @@ fn rows(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Re
     let mut rows = statement.query(params)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(whole_row(row)?);
+        found.push(keep::<WholeRow>(row)?);
     }
     Ok(found)
 }
