@@ -169,6 +169,15 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A statement of a tenant's own SQL is not valid, or meets a value for which it is not.
+    #[error("SQL: {problem}")]
+    Sql {
+        /// What is wrong, in the tenant's own terms: `no such table: taks`.
+        problem: String,
+    },
+    /// A statement was ended by its [`SqlCancel`](crate::SqlCancel).
+    #[error("the statement was cancelled")]
+    Cancelled,
     /// A limit was reached.
     #[error("{limit}: {problem}")]
     LimitExceeded {

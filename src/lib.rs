@@ -20,6 +20,7 @@ mod quota;
 mod schema;
 mod scope;
 mod session;
+mod sql;
 mod statement;
 mod store;
 mod sync;
@@ -48,6 +49,7 @@ pub use session::{
     Audit, AuditPage, Dynamic, Joined, JoinedPage, OrganizationSession, Page, Pair, Query, Records,
     ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,
 };
+pub use sql::{PlanStep, Sql, SqlCancel, SqlColumn, SqlLimits, SqlRow, SqlRows, SqlStream};
 pub use store::{
     Builder, Durability, MoveProgress, Organizations, Partition, Partitions, PoolClass, RepartitionProgress,
     Store, Users,

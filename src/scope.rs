@@ -58,6 +58,17 @@ impl Scope {
         }
     }
 
+    /// The tenants whose rows it reaches.
+    pub(crate) fn tenants(&self) -> (TenantKey, Option<TenantKey>) {
+        match self {
+            Scope::User { key, .. } => (*key, None),
+            Scope::Organization { organization_key, member_key, .. } => {
+                (*organization_key, Some(*member_key))
+            }
+            Scope::Reference => (TenantKey::REFERENCE, None),
+        }
+    }
+
     /// The tenant whose rows of a tenancy the session reads. The types decide this for derived
     /// entities; for dynamic ones it is decided here.
     pub(crate) fn reads(&self, tenancy: Tenancy) -> Result<Reach> {

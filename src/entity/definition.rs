@@ -411,7 +411,7 @@ pub struct Definition {
 }
 
 /// Names that the views of the store itself take.
-const RESERVED_ENTITIES: [&str; 4] = ["audit", "members", "main", "temp"];
+const RESERVED_ENTITIES: [&str; 5] = ["audit", "private_audit", "members", "main", "temp"];
 
 /// SQLite's own limit is 2,000; the tenants' SQL allows fewer.
 const COLUMNS_MAX: usize = 90;

@@ -83,6 +83,8 @@ pub enum Operation {
     List,
     /// `count`, `exists` of a query, sums and groups.
     Count,
+    /// A statement of a tenant's own SQL, from the wait for a connection to the last row.
+    Sql,
     /// A transaction's closure, from the wait for the writer to the commit. What it does itself is
     /// counted too.
     Transaction,
@@ -90,7 +92,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Insert,
         Self::Update,
         Self::Upsert,
@@ -98,6 +100,7 @@ impl Operation {
         Self::Get,
         Self::List,
         Self::Count,
+        Self::Sql,
         Self::Transaction,
     ];
 
@@ -112,12 +115,13 @@ impl Operation {
             Self::Get => "get",
             Self::List => "list",
             Self::Count => "count",
+            Self::Sql => "sql",
             Self::Transaction => "transaction",
         }
     }
 
     fn is_read(self) -> bool {
-        matches!(self, Self::Get | Self::List | Self::Count)
+        matches!(self, Self::Get | Self::List | Self::Count | Self::Sql)
     }
 }
 
@@ -133,7 +137,7 @@ impl fmt::Display for Operation {
 pub struct SlowOperation {
     /// What it did.
     pub operation: Operation,
-    /// The entity; empty for a transaction.
+    /// The entity; empty for a transaction and for SQL.
     pub entity: String,
     /// For whom: a hash, or the ids with [`Monitoring::tenant_names`].
     pub tenant: String,

@@ -4,6 +4,7 @@ mod dynamic;
 mod history;
 mod query;
 mod records;
+mod sql;
 mod transaction;
 mod verbs;
 
@@ -30,6 +31,7 @@ use crate::monitor::Operation;
 use crate::query::Spec;
 use crate::schema::identities;
 use crate::scope::Scope;
+use crate::sql::SqlLimits;
 use crate::statement::{Reach, Select, Table};
 use crate::store::{Begun, Grant, Inner, Snapshot, Store};
 use crate::tenancy;
@@ -40,6 +42,7 @@ use crate::tenancy;
 /// call, when its user is disabled or its membership ends.
 pub struct Session<S: tenancy::Scope> {
     verbs: Verbs<'static, S>,
+    sql_limits: SqlLimits,
 }
 
 /// A session bound to one user: reads and writes that user's records, and reads reference
@@ -56,8 +59,9 @@ pub type ReferenceSession = Session<tenancy::Reference>;
 
 impl<S: tenancy::Scope> Session<S> {
     pub(crate) fn new(store: Arc<Inner>, scope: Scope, grants: Vec<Arc<Grant>>) -> Self {
+        let sql_limits = store.sql_limits();
         let core = Core { store, scope: Arc::new(scope), grants: grants.into(), executor: Executor::Store };
-        Self { verbs: Verbs::new(core) }
+        Self { verbs: Verbs::new(core), sql_limits }
     }
 
     pub(crate) fn core(&self) -> &Core<'static> {
@@ -253,7 +257,7 @@ impl<S: tenancy::Scope> Deref for Session<S> {
 
 impl<S: tenancy::Scope> Clone for Session<S> {
     fn clone(&self) -> Self {
-        Self { verbs: Verbs::new(self.core().clone()) }
+        Self { verbs: Verbs::new(self.core().clone()), sql_limits: self.sql_limits }
     }
 }
 
@@ -324,7 +328,7 @@ impl<'x> Core<'x> {
     }
 
     /// Whether the session is still good.
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         match self.grants.iter().position(|grant| grant.is_revoked()) {
             None => Ok(()),
             Some(position) => Err(self.ended(position)),

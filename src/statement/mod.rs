@@ -15,11 +15,13 @@ mod table;
 #[cfg(test)]
 mod tests;
 pub(crate) mod transfer;
+mod view;
 mod write;
 
 pub(crate) use select::{Aggregate, Joined, Select};
 
 pub(crate) use table::{Inbound, Table};
+pub(crate) use view::{Reached, View, log_view};
 pub(crate) use write::{
     NewRow, Stored, dangling, delete, exists, get, insert, matching_ids, raw, referring, same_values, update,
 };

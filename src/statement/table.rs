@@ -251,7 +251,7 @@ pub(super) fn reverse(direction: Direction) -> Direction {
     }
 }
 
-fn physical(entity: &str) -> String {
+pub(super) fn physical(entity: &str) -> String {
     quote(&format!("_rows_{entity}"))
 }
 

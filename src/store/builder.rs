@@ -21,6 +21,7 @@ use crate::monitor::{Monitor, Monitoring};
 use crate::quota::Quota;
 use crate::schema::partitions;
 use crate::schema::{Partitioning, Role};
+use crate::sql::SqlLimits;
 
 /// What opening a path gives: the claim on it, its entities, and a connection that writes if it is to.
 type Claimed = (lock::Claim, open::Opened, Option<Connection>);
@@ -33,6 +34,8 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 const PARTITIONS_OPEN: usize = 32;
 /// Connections for reading of each partition; the main file's are the store's own.
 const PARTITION_READERS: u32 = 4;
+/// The same for tenants' own SQL.
+const PARTITION_SQL: u32 = 4;
 /// More files than anybody spreads tenants over by number.
 const PARTITIONS_MAX: u32 = 1_000;
 
@@ -48,6 +51,8 @@ pub struct Builder {
     open_timeout: Duration,
     write_timeout: Duration,
     readers: u32,
+    sql_connections: u32,
+    sql_limits: SqlLimits,
     record_bytes_max: usize,
     durability: Durability,
     cache_bytes: usize,
@@ -77,6 +82,8 @@ impl Builder {
             open_timeout: Duration::from_secs(2),
             write_timeout: Duration::from_secs(10),
             readers: 8,
+            sql_connections: 8,
+            sql_limits: SqlLimits::default(),
             record_bytes_max: 256 * 1024,
             durability: Durability::Full,
             cache_bytes: 0,
@@ -131,6 +138,20 @@ impl Builder {
     /// them, if there are three or more. 8 by default; at least 1 and at most 1,024.
     pub fn readers(mut self, connections: u32) -> Self {
         self.readers = connections.clamp(1, READERS_MAX);
+        self
+    }
+
+    /// How many connections for tenants' own SQL there are, in use or kept for the scope that they serve; one user or
+    /// organization has at most three quarters of them in use, if there are three or more. 8 by default; at least 1 and
+    /// at most 1,024.
+    pub fn sql_connections(mut self, connections: u32) -> Self {
+        self.sql_connections = connections.clamp(1, READERS_MAX);
+        self
+    }
+
+    /// What a statement of a tenant's own SQL may take, unless its session says otherwise.
+    pub fn sql_limits(mut self, limits: SqlLimits) -> Self {
+        self.sql_limits = limits;
         self
     }
 
@@ -256,9 +277,10 @@ impl Builder {
         let classes = Arc::default();
         let caches = self.cache_bytes > 0 && !self.read_only;
         let cache = caches.then(|| Arc::new(Cache::new(self.cache_bytes)));
-        let settings = |durability, readers| Settings {
+        let settings = |durability, readers, sql| Settings {
             durability,
             readers,
+            sql,
             wait_timeout: self.write_timeout,
             record_bytes_max: self.record_bytes_max,
             clock: Arc::clone(&self.clock),
@@ -266,14 +288,16 @@ impl Builder {
             cache: cache.clone(),
             classes: Arc::clone(&classes),
         };
-        let main_settings = settings(self.durability_of(role), self.readers);
+        let main_settings = settings(self.durability_of(role), self.readers, self.sql_connections);
         let committer = connection
             .map(|connection| Part::committer_of(&file, connection, opened.device, &main_settings))
             .transpose()?;
         let main = Arc::new(Part::new(&file, claim, committer, &main_settings));
         let catalog = Arc::new(opened.catalog);
         let spread = (role == Role::Catalog).then(|| {
-            let settings = settings(self.durability, self.readers.min(PARTITION_READERS));
+            let (readers, sql) =
+                (self.readers.min(PARTITION_READERS), self.sql_connections.min(PARTITION_SQL));
+            let settings = settings(self.durability, readers, sql);
             Spread::new(
                 &path,
                 Arc::clone(&main),
@@ -292,6 +316,7 @@ impl Builder {
                 main,
                 spread,
                 classes,
+                sql_limits: self.sql_limits,
                 cache,
                 monitor: Monitor::new(opened.device, self.monitoring),
                 clock: self.clock,

@@ -28,11 +28,20 @@ pub(super) struct Change {
     payload: PayloadWriter,
     /// Whose sessions end.
     revokes: Option<TenantKey>,
+    /// Whether it is what others see of a user.
+    is_name: bool,
 }
 
 impl Change {
     pub(super) fn new(home: TenantKey, action: &'static str) -> Self {
-        Self { home, mirror: Mirror::Nothing, action, payload: PayloadWriter::new(), revokes: None }
+        Self {
+            home,
+            mirror: Mirror::Nothing,
+            action,
+            payload: PayloadWriter::new(),
+            revokes: None,
+            is_name: false,
+        }
     }
 
     /// What the log says of a column-like name.
@@ -43,6 +52,11 @@ impl Change {
 
     pub(super) fn mirror(mut self, mirror: Mirror) -> Self {
         self.mirror = mirror;
+        self
+    }
+
+    pub(super) fn name(mut self) -> Self {
+        self.is_name = true;
         self
     }
 
@@ -159,6 +173,25 @@ impl Inner {
     /// Changes identities in one step, as the application itself. Sessions that it ends have ended
     /// before anybody else can write, so no entry of theirs follows the one of their end.
     pub(super) fn change<R>(
+        self: &Arc<Self>,
+        decide: impl FnOnce(&mut Unit) -> Result<(Change, R)>,
+    ) -> Result<R> {
+        let mut decided = None;
+        let outcome = self.decide_and_commit(|unit| {
+            let (change, result) = decide(unit)?;
+            decided = Some((change.home, change.is_name));
+            Ok((change, result))
+        });
+        // Connections of organizations show their members. One that was made before the commit is too old now.
+        match decided {
+            Some((_, true)) => self.generations.advance_all(),
+            Some((home, false)) => self.generations.advance(home),
+            None => {}
+        }
+        outcome
+    }
+
+    fn decide_and_commit<R>(
         self: &Arc<Self>,
         decide: impl FnOnce(&mut Unit) -> Result<(Change, R)>,
     ) -> Result<R> {

@@ -36,6 +36,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const LOG_BYTES: i64 = 96 << 20;
 /// Statements that a connection keeps prepared.
 const STATEMENTS: usize = 128;
+/// The same, of a connection for one tenant's own SQL.
+pub(crate) const SQL_STATEMENTS: usize = 32;
 
 /// Neither URI names, which could turn locking off, nor a file made by opening it.
 const READ_WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
@@ -106,5 +108,29 @@ pub(crate) fn reader(path: &Path) -> Result<Connection> {
     harden(&connection)?;
     connection.pragma_update(None, "cache_size", -8_192)?; // KiB
     connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// A read-only connection for one tenant's own SQL, for as long as it lives. `first` runs before SQLite has
+/// looked at the file.
+pub(crate) fn sql(path: &Path, first: impl FnOnce(&Connection) -> Result<()>) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path, READ_ONLY)?;
+    first(&connection)?;
+    harden(&connection)?;
+    for (setting, on) in [
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_CREATE, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_WRITE, false),
+        // A plan that was looked at does not change with the values of parameters (https://sqlite.org/queryplanner-ng.html#qpstab).
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true),
+    ] {
+        connection.set_db_config(setting, on)?;
+    }
+    connection.set_prepared_statement_cache_capacity(SQL_STATEMENTS);
+    // Such an index would be made of all tenants' rows.
+    connection.pragma_update(None, "automatic_index", false)?;
+    connection.pragma_update(None, "cache_size", -2_048)?; // KiB
+    connection.pragma_update(None, "cache_spill", false)?;
     Ok(connection)
 }

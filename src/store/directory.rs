@@ -95,7 +95,7 @@ impl<'s> Users<'s> {
         self.store.change(|unit| {
             let user = identities::find_user(unit.connection()?, id.as_ref())?;
             identities::rename_user(unit.connection()?, user.key, name)?;
-            Ok((Change::new(user.key, "user.rename").field("name", user.value.name, name), ()))
+            Ok((Change::new(user.key, "user.rename").field("name", user.value.name, name).name(), ()))
         })
     }
 

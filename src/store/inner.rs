@@ -15,6 +15,7 @@ use super::change::Mirror;
 use super::part::Part;
 use super::readers::{Classes, PoolClass, Reader, Snapshot};
 use super::spread::{Holding, Place, Spread, Writing};
+use super::sql::Generations;
 use super::transfer;
 use crate::audit::misses::{self, Miss, Pending};
 use crate::cache::Cache;
@@ -26,6 +27,7 @@ use crate::identity::TenantKey;
 use crate::monitor::{Monitor, ReaderStats, Stats, TenantStats};
 use crate::schema::Catalog;
 use crate::schema::partitions::{self, StoredPartition};
+use crate::sql::SqlLimits;
 use crate::statement::Table;
 
 /// How often a moment is looked for in which nobody changes who exists.
@@ -45,6 +47,8 @@ pub(crate) struct Inner {
     /// The partitions, if there are any.
     spread: Option<Spread>,
     classes: Arc<Classes>,
+    pub(super) sql_limits: SqlLimits,
+    pub(super) generations: Generations,
     cache: Option<Arc<Cache>>,
     pub(crate) monitor: Monitor,
     pub(crate) grants: Grants,
@@ -63,6 +67,7 @@ pub(super) struct Parts {
     pub(super) main: Arc<Part>,
     pub(super) spread: Option<Spread>,
     pub(super) classes: Arc<Classes>,
+    pub(super) sql_limits: SqlLimits,
     pub(super) cache: Option<Arc<Cache>>,
     pub(super) monitor: Monitor,
     pub(super) clock: Clock,
@@ -99,6 +104,8 @@ impl Inner {
             main: parts.main,
             spread: parts.spread,
             classes: parts.classes,
+            sql_limits: parts.sql_limits,
+            generations: Generations::default(),
             cache: parts.cache,
             monitor: parts.monitor,
             grants: Grants::default(),
@@ -155,7 +162,7 @@ impl Inner {
     }
 
     /// The home of a user or an organization, if that is not the main file.
-    fn place(&self, home: TenantKey) -> Result<Option<Place>> {
+    pub(super) fn place(&self, home: TenantKey) -> Result<Option<Place>> {
         match &self.spread {
             Some(spread) if home != TenantKey::REFERENCE => {
                 self.check_open()?;
@@ -165,7 +172,7 @@ impl Inner {
         }
     }
 
-    fn part<'p>(&'p self, place: &'p Option<Place>) -> &'p Part {
+    pub(super) fn part<'p>(&'p self, place: &'p Option<Place>) -> &'p Part {
         place.as_ref().map_or(&self.main, |place| &place.part)
     }
 
@@ -199,13 +206,23 @@ impl Inner {
 
     /// A connection that sees one state of a tenant's file until it is dropped.
     pub(crate) fn snapshot(&self, lane: TenantKey) -> Result<Snapshot> {
+        self.at_home(lane, || {
+            let snapshot = Snapshot::begin(self.reader(lane)?)?;
+            let there = !self.is_moved_by_others() || is_home(snapshot.connection()?, lane)?;
+            Ok(there.then_some(snapshot))
+        })
+    }
+
+    /// Does what gives none if a tenant is not at home in the file where it was looked for; that can be where another
+    /// process moves it.
+    pub(super) fn at_home<T>(&self, lane: TenantKey, look: impl Fn() -> Result<Option<T>>) -> Result<T> {
         let others = self.spread.as_ref().filter(|_| self.is_read_only() && lane != TenantKey::REFERENCE);
-        let Some(spread) = others else { return Snapshot::begin(self.reader(lane)?) };
+        let Some(spread) = others else { return look()?.ok_or(Error::Closed) };
         let until = Instant::now() + spread.settings.wait_timeout;
         loop {
             let home = spread.home(lane)?;
-            match self.reader(lane).and_then(Snapshot::begin).and_then(|seen| at_home(seen, lane)) {
-                Ok(Some(snapshot)) => return Ok(snapshot),
+            match look() {
+                Ok(Some(found)) => return Ok(found),
                 Ok(None) if Instant::now() >= until => {
                     return Err(Error::Busy {
                         reason: "another process moves the tenant or ended while it changed the store; try again, or open the store for writing once",
@@ -558,13 +575,13 @@ impl Inner {
     }
 }
 
-/// What is seen of a file, if it is a tenant's home: it has the log, which comes last and goes first. Its
+/// Whether a file is a tenant's home: it has the log, which comes last and goes first. Its
 /// copies of the reference records are not there while one is being deleted.
-fn at_home(seen: Snapshot, tenant: TenantKey) -> Result<Option<Snapshot>> {
-    let connection = seen.connection()?;
-    let is_home = commit::has_log(connection, tenant)?
-        && partitions::reference_version(connection)? != transfer::NO_VERSION;
-    Ok(is_home.then_some(seen))
+pub(super) fn is_home(connection: &rusqlite::Connection, tenant: TenantKey) -> Result<bool> {
+    // The reference records have the log in the main file.
+    Ok(tenant == TenantKey::REFERENCE
+        || commit::has_log(connection, tenant)?
+            && partitions::reference_version(connection)? != transfer::NO_VERSION)
 }
 
 impl Copies for Inner {

@@ -3,16 +3,18 @@
 mod access;
 mod builder;
 mod change;
-mod connection;
+pub(crate) mod connection;
 mod directory;
 mod inner;
 mod lock;
 mod moves;
 mod open;
 mod part;
+mod pool;
 mod quotas;
 mod readers;
 mod spread;
+mod sql;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -24,11 +26,12 @@ pub(crate) use access::Grant;
 pub use builder::Builder;
 pub use connection::Durability;
 pub use directory::{Organizations, Users};
-use inner::Refusal;
+pub(crate) use inner::Refusal;
 pub(crate) use inner::{Begun, Inner};
 pub use moves::{MoveProgress, Partition, Partitions, RepartitionProgress};
 pub use readers::PoolClass;
 pub(crate) use readers::Snapshot;
+pub(crate) use sql::SqlReader;
 
 use crate::check::Report;
 use crate::entity::Definition;

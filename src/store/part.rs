@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::connection::{self, Durability};
 use super::lock::Claim;
 use super::readers::{Classes, Readers};
+use super::sql::{self, SqlPool};
 use crate::cache::Cache;
 use crate::commit::{Checkpoints, Clock, CommitTotals, Committer, Randomness, Writer};
 use crate::error::{Error, Result};
@@ -21,6 +22,8 @@ use crate::sync::atomic::{AtomicI64, Ordering};
 pub(super) struct Settings {
     pub(super) durability: Durability,
     pub(super) readers: u32,
+    /// Connections for tenants' own SQL.
+    pub(super) sql: u32,
     pub(super) wait_timeout: Duration,
     pub(super) record_bytes_max: usize,
     pub(super) clock: Clock,
@@ -34,6 +37,7 @@ pub(super) struct Settings {
 pub(crate) struct Part {
     path: PathBuf,
     pub(super) readers: Readers,
+    pub(super) sql: Arc<SqlPool>,
     /// None for a store that is open only for reading.
     committer: Option<Arc<Committer>>,
     claim: Mutex<Option<Claim>>,
@@ -56,6 +60,7 @@ impl Part {
         Self {
             path: path.to_owned(),
             readers: Readers::new(path, settings.readers, settings.wait_timeout, classes),
+            sql: sql::pool(settings.sql, settings.wait_timeout),
             committer,
             claim: Mutex::new(Some(claim)),
             key: None,
@@ -81,6 +86,10 @@ impl Part {
         )?;
         let checkpoints = Checkpoints::new(path, connection::checkpointer);
         Ok(Arc::new(Committer::new(writer, settings.wait_timeout, checkpoints)))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn is_read_only(&self) -> bool {
@@ -116,7 +125,8 @@ impl Part {
         if let Err(Error::Busy { .. }) = outcome {
             return outcome;
         }
-        if self.readers.close() {
+        let (read, sql) = (self.readers.close(), self.sql.close());
+        if read && sql {
             // Otherwise the path stays claimed until the last iterator over it is gone.
             self.claim.lock().unwrap_or_else(PoisonError::into_inner).take();
         }

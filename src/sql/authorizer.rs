@@ -1,0 +1,288 @@
+//! What a tenant's statement may touch: the rules that SQLite asks while it prepares one
+//! (<https://sqlite.org/c3ref/set_authorizer.html>). Whatever is not allowed here by name is refused.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+
+use super::functions::FUNCTIONS;
+
+/// SQLite's own functions that tell nothing but of their arguments, the clock, and rows that the statement reads.
+/// `LIKE`, `GLOB`, `->` and the words like `CURRENT_DATE` are functions too.
+///
+/// Left out, among others: what loads code or names files (`load_extension`), what tells of the connection, the file or
+/// the library (`changes`, `total_changes`, `last_insert_rowid`, `sqlite_*`), what other modules bring (`fts*`, `rtree*`,
+/// `match`, `snippet`…), and what makes large values of nothing (`randomblob`, `zeroblob`).
+const ALLOWED: &[&str] = &[
+    "->",
+    "->>",
+    "abs",
+    "avg",
+    "ceil",
+    "ceiling",
+    "char",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "count",
+    "cume_dist",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "date",
+    "datetime",
+    "dense_rank",
+    "first_value",
+    "floor",
+    "format",
+    "glob",
+    "group_concat",
+    "hex",
+    "if",
+    "ifnull",
+    "iif",
+    "instr",
+    "json",
+    "json_array",
+    "json_array_insert",
+    "json_array_length",
+    "json_error_position",
+    "json_extract",
+    "json_group_array",
+    "json_group_object",
+    "json_insert",
+    "json_object",
+    "json_patch",
+    "json_pretty",
+    "json_quote",
+    "json_remove",
+    "json_replace",
+    "json_set",
+    "json_type",
+    "json_valid",
+    "jsonb",
+    "jsonb_array",
+    "jsonb_array_insert",
+    "jsonb_extract",
+    "jsonb_group_array",
+    "jsonb_group_object",
+    "jsonb_insert",
+    "jsonb_object",
+    "jsonb_patch",
+    "jsonb_remove",
+    "jsonb_replace",
+    "jsonb_set",
+    "julianday",
+    "lag",
+    "last_value",
+    "lead",
+    "length",
+    "like",
+    "likelihood",
+    "likely",
+    "lower",
+    "ltrim",
+    "max",
+    "min",
+    "nth_value",
+    "ntile",
+    "nullif",
+    "octet_length",
+    "percent_rank",
+    "printf",
+    "quote",
+    "random",
+    "rank",
+    "replace",
+    "round",
+    "row_number",
+    "rtrim",
+    "sign",
+    "soundex",
+    "strftime",
+    "string_agg",
+    "substr",
+    "substring",
+    "sum",
+    "time",
+    "timediff",
+    "total",
+    "trim",
+    "typeof",
+    "unhex",
+    "unicode",
+    "unistr",
+    "unistr_quote",
+    "unixepoch",
+    "unlikely",
+    "upper",
+];
+
+/// Table-valued functions that read their arguments only.
+const TABLE_FUNCTIONS: &[&str] = &["json_each", "json_tree", "jsonb_each", "jsonb_tree"];
+
+/// Why a statement was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// A table that is not one of the tenant's.
+    Table(String),
+    Function(String),
+    /// Anything but a `SELECT`.
+    Statement,
+}
+
+/// What the connection of one scope may read.
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    /// Of the connection's own TEMP schema: what the tenant sees, and the hidden views behind it.
+    pub(super) seen: HashSet<String>,
+    /// Hidden views, whose names nobody can guess, and the physical tables that each reads. The accessor that SQLite
+    /// names can be set by a statement, with a common table expression of that name.
+    pub(super) hidden: HashMap<String, HashSet<String>>,
+    /// What else has a name in the file, and modules, in lower case.
+    pub(super) names: HashSet<String>,
+}
+
+impl Rules {
+    fn read(&self, table: &str, column: &str, database: Option<&str>, accessor: Option<&str>) -> bool {
+        let folded = table.to_ascii_lowercase();
+        match database {
+            Some("temp") => self.seen.contains(&folded),
+            Some("main") if TABLE_FUNCTIONS.contains(&folded.as_str()) => true,
+            Some("main") => accessor
+                .and_then(|accessor| self.hidden.get(accessor))
+                .is_some_and(|tables| tables.contains(table)),
+            Some(_) => false,
+            // A table of which no column is read, named as it was typed; or a subquery, a common table expression.
+            None if column.is_empty() => {
+                self.seen.contains(&folded)
+                    || TABLE_FUNCTIONS.contains(&folded.as_str())
+                    || !(self.names.contains(&folded)
+                        || folded.starts_with("sqlite_")
+                        || folded.starts_with("pragma_"))
+            }
+            None => false,
+        }
+    }
+
+    fn decide(&self, context: &AuthContext<'_>) -> Result<(), Refused> {
+        match context.action {
+            AuthAction::Select | AuthAction::Recursive => Ok(()),
+            AuthAction::Read { table_name, column_name } => {
+                if self.read(table_name, column_name, context.database_name, context.accessor) {
+                    Ok(())
+                } else {
+                    Err(Refused::Table(table_name.to_owned()))
+                }
+            }
+            AuthAction::Function { function_name } => {
+                let folded = function_name.to_ascii_lowercase();
+                let own = FUNCTIONS.iter().any(|(name, _)| *name == folded);
+                if own || ALLOWED.binary_search(&folded.as_str()).is_ok() {
+                    Ok(())
+                } else {
+                    Err(Refused::Function(folded))
+                }
+            }
+            _ => Err(Refused::Statement),
+        }
+    }
+}
+
+/// Where the authorizer and its connection meet.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    /// None while the connection is made, by us alone.
+    rules: OnceLock<Rules>,
+    /// What is being prepared, by us. At any other moment everything is refused: SQLite prepares a statement anew by
+    /// itself when the schema has changed, and nobody would look at that plan.
+    mode: AtomicU8,
+    /// How often it was asked: more often, if a statement was not kept from an earlier time.
+    asked: AtomicU64,
+    refused: Mutex<Option<Refused>>,
+}
+
+const CLOSED: u8 = 0;
+/// A tenant's statement.
+const STATEMENT: u8 = 1;
+/// Our own look at the version of the schema.
+const VERSION: u8 = 2;
+
+impl Gate {
+    pub(super) fn decide(&self, context: &AuthContext<'_>) -> Authorization {
+        let Some(rules) = self.rules.get() else {
+            // Statistics of all tenants' rows would choose the plans of each, and could be told from them. SQLite
+            // reads them, when it loads the schema, by a statement of its own; refused, it goes on without.
+            let is_statistics =
+                matches!(context.action, AuthAction::Read { table_name, .. } if is_statistics(table_name));
+            return if is_statistics { Authorization::Deny } else { Authorization::Allow };
+        };
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let decided = match self.mode.load(Ordering::Relaxed) {
+            STATEMENT => rules.decide(context),
+            VERSION => match context.action {
+                AuthAction::Pragma { pragma_name: "schema_version", pragma_value: None } => Ok(()),
+                _ => Err(Refused::Statement),
+            },
+            _ => return Authorization::Deny,
+        };
+        match decided {
+            Ok(()) => Authorization::Allow,
+            Err(refused) => {
+                self.refused.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(refused);
+                Authorization::Deny
+            }
+        }
+    }
+
+    /// From here on the rules hold.
+    pub(super) fn arm(&self, rules: Rules) {
+        // Once: a connection serves one scope for its whole life.
+        let _ = self.rules.set(rules);
+    }
+
+    /// Lets a tenant's statement be prepared.
+    pub(super) fn statement<R>(&self, prepare: impl FnOnce() -> R) -> R {
+        self.refused();
+        self.within(STATEMENT, prepare)
+    }
+
+    /// Lets the version of the schema be asked for.
+    pub(super) fn version<R>(&self, ask: impl FnOnce() -> R) -> R {
+        self.within(VERSION, ask)
+    }
+
+    fn within<R>(&self, mode: u8, run: impl FnOnce() -> R) -> R {
+        // None of what runs here panics; if it did, the connection would be dropped with the gate.
+        self.mode.store(mode, Ordering::Relaxed);
+        let result = run();
+        self.mode.store(CLOSED, Ordering::Relaxed);
+        result
+    }
+
+    /// How often it was asked since it was armed.
+    pub(super) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// What was refused first, since it was asked for last.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+fn is_statistics(table: &str) -> bool {
+    table.get(..11).is_some_and(|start| start.eq_ignore_ascii_case("sqlite_stat"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_functions_is_sorted() {
+        assert!(ALLOWED.is_sorted());
+    }
+}

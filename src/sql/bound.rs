@@ -1,0 +1,286 @@
+//! A connection that serves one scope's own SQL for its whole life: it sees that scope's views and nothing else.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
+
+use hashlink::LruCache;
+use rusqlite::{CachedStatement, Connection, ErrorCode};
+
+use super::authorizer::{Gate, Rules};
+use super::limits::{FixedLimits, SqlLimits};
+use super::plan::{self, Paths, PlanStep};
+use super::rows::SqlColumn;
+use super::{functions, problem};
+use crate::error::{Error, Result};
+use crate::identity::{Membership, TenantKey};
+use crate::statement::View;
+use crate::store::connection;
+
+/// Which connections serve which callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// The user; or the organization, and the member in it.
+    pub(crate) tenants: (TenantKey, Option<TenantKey>),
+    pub(crate) fixed: FixedLimits,
+}
+
+/// What a scope sees.
+pub(crate) struct Seen {
+    pub(crate) views: Vec<View>,
+    /// An organization's.
+    pub(crate) members: Option<Vec<Membership>>,
+}
+
+/// Whether the tenant is at home in a file.
+pub(crate) type IsHome<'f> = &'f dyn Fn(&Connection) -> Result<bool>;
+
+/// Columns of statements that are kept, by their texts.
+type Columns = Arc<[SqlColumn]>;
+
+pub(crate) struct Bound {
+    connection: Connection,
+    gate: Arc<Gate>,
+    paths: Paths,
+    /// What is part of every hidden name.
+    secret: String,
+    schema_version: i64,
+    columns: RefCell<LruCache<Box<str>, Columns>>,
+    /// Of what it was made; another one has to take its place once that has changed.
+    pub(crate) generation: (u64, u64),
+}
+
+/// Why a statement did not run.
+pub(super) enum Failed {
+    Error(Error),
+    /// It was refused, which is put on record.
+    Refused(Error),
+    /// The schema has changed: the connection is of no use any more.
+    Stale,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Failed::Error(error)
+    }
+}
+
+impl Bound {
+    /// Opens one. `is_home` is asked before the rules hold, in a read transaction in which the connection then stays;
+    /// there is none if the tenant is not at home in the file.
+    pub(crate) fn open(
+        path: &Path,
+        seen: &Seen,
+        fixed: FixedLimits,
+        generation: (u64, u64),
+        is_home: Option<IsHome<'_>>,
+    ) -> Result<Option<Self>> {
+        let gate = Arc::new(Gate::default());
+        let connection = connection::sql(path, |connection| {
+            let gate = Arc::clone(&gate);
+            Ok(connection
+                .authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| gate.decide(&context)))?)
+        })?;
+        functions::register(&connection)?;
+        if let Some(is_home) = is_home {
+            connection.execute_batch("BEGIN")?;
+            if !is_home(&connection)? {
+                return Ok(None);
+            }
+        }
+        let secret = secret()?;
+        let (rules, paths) = make_views(&connection, seen, &secret)?;
+        let schema_version = version(&connection)?;
+        connection.pragma_update(None, "query_only", true)?;
+        fixed.apply(&connection)?;
+        connection.flush_prepared_statement_cache();
+        gate.arm(rules);
+        let columns = RefCell::new(LruCache::new(connection::SQL_STATEMENTS));
+        Ok(Some(Self { connection, gate, paths, secret, schema_version, columns, generation }))
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// A tenant's statement, ready to run, and its columns.
+    pub(super) fn prepare(
+        &self,
+        text: &str,
+        limits: &SqlLimits,
+    ) -> Result<(CachedStatement<'_>, Columns), Failed> {
+        self.check_text(text)?;
+        let asked = self.gate.asked();
+        let prepared = self.gate.statement(|| self.connection.prepare_cached(text));
+        let statement = prepared.map_err(|error| self.refusal(&error, text, limits))?;
+        if self.gate.asked() == asked
+            && let Some(columns) = self.columns.borrow_mut().get(text)
+        {
+            return Ok((statement, Arc::clone(columns)));
+        }
+        let checked = self.check(&statement, text, limits);
+        match checked {
+            Ok(columns) => {
+                self.columns.borrow_mut().insert(text.into(), Arc::clone(&columns));
+                Ok((statement, columns))
+            }
+            Err(failed) => {
+                statement.discard();
+                Err(failed)
+            }
+        }
+    }
+
+    /// What the authorizer can't see of a new statement.
+    fn check(
+        &self,
+        statement: &CachedStatement<'_>,
+        text: &str,
+        limits: &SqlLimits,
+    ) -> Result<Columns, Failed> {
+        if statement.is_explain() != 0 {
+            return Err(sql("EXPLAIN is a call of its own: `session.sql(..).explain()`").into());
+        }
+        if !statement.readonly() {
+            return Err(Failed::Refused(problem::of_statement(text)));
+        }
+        if statement.column_count() == 0 {
+            return Err(sql("the text holds no statement; write a SELECT").into());
+        }
+        let plan = self.plan_of(text, limits)?;
+        if !self.paths.accepts(&plan) {
+            return Err(Failed::Refused(problem::not_allowed(
+                "a query that SQLite would answer by looking at more than this tenant's rows; write it in another way",
+            )));
+        }
+        let version = self.gate.version(|| version(&self.connection)).map_err(Error::from)?;
+        if version != self.schema_version {
+            return Err(Failed::Stale);
+        }
+        Ok(statement.columns().iter().map(SqlColumn::new).collect())
+    }
+
+    fn plan_of(&self, text: &str, limits: &SqlLimits) -> Result<Vec<PlanStep>, Failed> {
+        self.gate
+            .statement(|| plan::read(&self.connection, text))
+            .map_err(|error| self.refusal(&error, text, limits))
+    }
+
+    /// What SQLite would do, in the tenant's names.
+    pub(super) fn explain(&self, text: &str, limits: &SqlLimits) -> Result<Vec<PlanStep>, Failed> {
+        drop(self.prepare(text, limits)?);
+        Ok(self.paths.show(self.plan_of(text, limits)?))
+    }
+
+    fn check_text(&self, text: &str) -> Result<(), Failed> {
+        if text.contains('\0') {
+            return Err(sql("the text holds U+0000, where SQLite would stop to read").into());
+        }
+        // Nobody can know it; if somebody does, something is wrong.
+        if contains_folded(text, &self.secret) {
+            return Err(Failed::Refused(problem::not_allowed("this name")));
+        }
+        Ok(())
+    }
+
+    /// Why a statement could not be prepared.
+    fn refusal(&self, error: &rusqlite::Error, text: &str, limits: &SqlLimits) -> Failed {
+        if let Some(refused) = self.gate.refused() {
+            return Failed::Refused(problem::of_refused(&refused, text));
+        }
+        self.failure(error, text, limits)
+    }
+
+    /// Why a statement could not be prepared, or could not go on.
+    pub(super) fn failure(&self, error: &rusqlite::Error, text: &str, limits: &SqlLimits) -> Failed {
+        const OTHERWISE: &str = "the statement is not valid, or a value in it is not";
+        let (code, message) = match error {
+            rusqlite::Error::SqliteFailure(code, message) => (*code, message.as_deref().unwrap_or("")),
+            rusqlite::Error::SqlInputError { error, msg, .. } => (*error, msg.as_str()),
+            rusqlite::Error::MultipleStatement => return sql("one statement at a time").into(),
+            _ => return sql(OTHERWISE).into(),
+        };
+        match code.code {
+            // Nobody else prepares: SQLite did it by itself.
+            ErrorCode::AuthorizationForStatementDenied | ErrorCode::SchemaChanged => Failed::Stale,
+            ErrorCode::TooBig => limits.describe_value().into(),
+            ErrorCode::Unknown if message.starts_with("Expression tree is too large") => {
+                limits.describe_depth().into()
+            }
+            ErrorCode::Unknown
+                if message.starts_with("cannot modify ") || message.ends_with(" may not be modified") =>
+            {
+                Failed::Refused(problem::of_statement(text))
+            }
+            ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::ParameterOutOfRange => {
+                problem::of_message(message, text, OTHERWISE).into()
+            }
+            _ => Error::from(rusqlite::Error::SqliteFailure(code, None)).into(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bound").finish_non_exhaustive()
+    }
+}
+
+fn sql(problem: &str) -> Error {
+    Error::Sql { problem: problem.to_owned() }
+}
+
+fn secret() -> Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Error::io("the system's randomness", error))?;
+    Ok(u128::from_be_bytes(bytes)).map(|number| format!("{number:032x}"))
+}
+
+fn contains_folded(text: &str, word: &str) -> bool {
+    text.len() >= word.len() && text.to_ascii_lowercase().contains(word)
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA schema_version", [], |row| row.get(0))
+}
+
+/// Makes what the scope sees: behind each view one that has a hidden name, since the name that SQLite gives as the
+/// reader of a table is one that a statement can set.
+fn make_views(connection: &Connection, seen: &Seen, secret: &str) -> Result<(Rules, Paths)> {
+    let (mut rules, mut paths) = (Rules::default(), Paths::default());
+    for view in &seen.views {
+        let name = &view.name;
+        let hidden = format!("_{secret}_{name}");
+        connection.execute_batch(&format!(
+            "CREATE TEMP VIEW \"{hidden}\" AS {};\nCREATE TEMP VIEW \"{name}\" AS SELECT * FROM temp.\"{hidden}\";",
+            view.select
+        ))?;
+        paths.view(view);
+        paths.hidden(&hidden, name);
+        rules.seen.extend([name.to_ascii_lowercase(), hidden.to_ascii_lowercase()]);
+        rules.hidden.insert(hidden, view.tables.iter().cloned().collect());
+    }
+    if let Some(members) = &seen.members {
+        make_members(connection, members)?;
+        rules.seen.insert("members".to_owned());
+    }
+    paths.finish();
+    let names = "SELECT lower(name) FROM main.sqlite_schema UNION SELECT lower(name) FROM pragma_module_list";
+    let mut statement = connection.prepare(names)?;
+    rules.names = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    Ok((rules, paths))
+}
+
+/// A copy: so that other organizations' members, and in a store of several files the names that are in the catalog
+/// only, are not on this connection at all.
+fn make_members(connection: &Connection, members: &[Membership]) -> Result<()> {
+    connection.execute_batch(
+        "CREATE TEMP TABLE members (user TEXT PRIMARY KEY, name TEXT, role TEXT, since TEXT) STRICT, WITHOUT ROWID",
+    )?;
+    let mut insert = connection.prepare("INSERT INTO temp.members VALUES (?1, ?2, ?3, utc_text(?4))")?;
+    for member in members {
+        let since = member.created.as_microsecond();
+        insert.execute(rusqlite::params![member.user.as_str(), member.name, member.role.as_str(), since])?;
+    }
+    Ok(())
+}

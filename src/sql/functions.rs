@@ -1,0 +1,234 @@
+//! The functions that make stored values readable in views. Tenants can call them too.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::ValueRef;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use crate::audit::payload::read_payload;
+use crate::entity::{Value, time_from_micros, time_of};
+
+/// All of them take one value; a value that they can't read gives none.
+type Function = fn(ValueRef<'_>) -> Option<String>;
+
+pub(super) const FUNCTIONS: [(&str, Function); 5] = [
+    ("utc_text", utc_text),
+    ("uuid_text", uuid_text),
+    ("uuid_time", uuid_time),
+    ("messagepack_json", messagepack_json),
+    ("audit_json", audit_json),
+];
+
+pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
+    // Innocuous: they have no effect and tell nothing but of their argument (https://sqlite.org/c3ref/c_deterministic.html).
+    let flags =
+        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    for (name, function) in FUNCTIONS {
+        connection.create_scalar_function(name, 1, flags, move |context: &Context<'_>| {
+            Ok(function(context.get_raw(0)))
+        })?;
+    }
+    Ok(())
+}
+
+/// Microseconds since the Unix epoch as a time in UTC. With a space and not a `T`, it compares rightly with what
+/// SQLite's own date functions give, which read it too (<https://sqlite.org/lang_datefunc.html>).
+fn utc_text(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Integer(microseconds) => time_from_micros(microseconds).map(text_of),
+        _ => None,
+    }
+}
+
+pub(super) fn text_of(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S.%6fZ").to_string()
+}
+
+fn uuid_text(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Blob(bytes) => Uuid::from_slice(bytes).ok().map(|uuid| uuid.to_string()),
+        _ => None,
+    }
+}
+
+/// When a UUIDv7 was made.
+fn uuid_time(value: ValueRef<'_>) -> Option<String> {
+    let uuid = match value {
+        ValueRef::Text(text) => Uuid::try_parse_ascii(text).ok()?,
+        ValueRef::Blob(bytes) => Uuid::from_slice(bytes).ok()?,
+        _ => return None,
+    };
+    Some(text_of(time_of(uuid)))
+}
+
+fn messagepack_json(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Blob(bytes) => json_of(bytes).map(|json| json.to_string()),
+        _ => None,
+    }
+}
+
+/// What an audit entry says of each column: the value before and after, or that it is secret.
+fn audit_json(value: ValueRef<'_>) -> Option<String> {
+    let ValueRef::Blob(body) = value else { return None };
+    let changes = read_payload(body).ok()?;
+    let columns: BTreeMap<String, Json> = changes
+        .into_iter()
+        .map(|change| {
+            let said = if change.redacted {
+                json!({ "redacted": true })
+            } else {
+                json!({ "before": plain(&change.before), "after": plain(&change.after) })
+            };
+            (change.column, said)
+        })
+        .collect();
+    serde_json::to_string(&columns).ok()
+}
+
+/// A value as a view shows it, in JSON.
+fn plain(value: &Value) -> Json {
+    match value {
+        Value::None => Json::Null,
+        Value::Boolean(boolean) => json!(boolean),
+        Value::Integer(integer) => json!(integer),
+        Value::Real(real) => json!(real),
+        Value::Text(text) => json!(text),
+        Value::Bytes(bytes) => json!(hex(bytes)),
+        Value::Uuid(uuid) => json!(uuid.to_string()),
+        Value::Time(time) => json!(text_of(*time)),
+        Value::Nested(nested) => json_of(nested.as_bytes()).unwrap_or(Json::Null),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(super) fn json_of(messagepack: &[u8]) -> Option<Json> {
+    rmp_serde::from_slice::<Plain>(messagepack).ok().map(|plain| plain.0)
+}
+
+/// Any MessagePack value in JSON, which has no bytes (they become hexadecimal digits), no keys but text, and neither
+/// infinities nor NaN.
+struct Plain(Json);
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PlainVisitor).map(Plain)
+    }
+}
+
+struct PlainVisitor;
+
+impl<'de> Visitor<'de> for PlainVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, v: bool) -> Result<Json, E> {
+        Ok(json!(v))
+    }
+    fn visit_i64<E>(self, v: i64) -> Result<Json, E> {
+        Ok(json!(v))
+    }
+    fn visit_u64<E>(self, v: u64) -> Result<Json, E> {
+        Ok(json!(v))
+    }
+    fn visit_f64<E>(self, v: f64) -> Result<Json, E> {
+        Ok(json!(v))
+    }
+    fn visit_str<E>(self, v: &str) -> Result<Json, E> {
+        Ok(json!(v))
+    }
+    fn visit_bytes<E>(self, v: &[u8]) -> Result<Json, E> {
+        Ok(json!(hex(v)))
+    }
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+    fn visit_none<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Json, A::Error> {
+        // Without room for as many as it says to have: that is the writer's word.
+        let mut items = Vec::new();
+        while let Some(Plain(item)) = sequence.next_element()? {
+            items.push(item);
+        }
+        Ok(Json::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
+        let mut map = serde_json::Map::new();
+        while let Some((Plain(key), Plain(value))) = entries.next_entry()? {
+            let key = match key {
+                Json::String(text) => text,
+                other => other.to_string(),
+            };
+            map.insert(key, value);
+        }
+        Ok(Json::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn values_are_readable() {
+        let micros = |v| utc_text(ValueRef::Integer(v)).unwrap();
+        assert_eq!(micros(0), "1970-01-01 00:00:00.000000Z");
+        assert_eq!(micros(-1), "1969-12-31 23:59:59.999999Z");
+        assert_eq!(micros(1_700_000_000_123_456), "2023-11-14 22:13:20.123456Z");
+        assert_eq!(utc_text(ValueRef::Integer(i64::MAX)), None);
+        let id = Uuid::try_parse("018bcfe5-687b-7000-8000-000000000000").unwrap();
+        assert_eq!(uuid_text(ValueRef::Blob(id.as_bytes())).unwrap(), id.to_string());
+        let made = uuid_time(ValueRef::Text(id.to_string().as_bytes())).unwrap();
+        assert_eq!(made, "2023-11-14 22:13:20.123000Z");
+    }
+
+    #[test]
+    fn nested_values_of_every_kind_become_json() {
+        let value = (1, -2.5, "x", Some(true), None::<u8>, vec![BTreeMap::from([(7, "seven")])]);
+        let packed = rmp_serde::to_vec(&value).unwrap();
+        let json = messagepack_json(ValueRef::Blob(&packed)).unwrap();
+        assert_eq!(json, r#"[1,-2.5,"x",true,null,[{"7":"seven"}]]"#);
+        // A bin of two bytes, and an extension.
+        assert_eq!(messagepack_json(ValueRef::Blob(&[0xc4, 2, 0xab, 0x01])).unwrap(), "\"ab01\"");
+        assert_eq!(messagepack_json(ValueRef::Blob(&[0xd4, 5, 0xff])).unwrap(), "[5,\"ff\"]");
+        // An array that says to have four thousand million items.
+        assert_eq!(messagepack_json(ValueRef::Blob(&[0xdd, 0xff, 0xff, 0xff, 0xff])), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_json_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            for function in [messagepack_json as Function, audit_json, uuid_text, uuid_time, utc_text] {
+                if let Some(text) = function(ValueRef::Blob(&bytes)) {
+                    prop_assert!(!text.is_empty());
+                }
+            }
+            if let Some(json) = messagepack_json(ValueRef::Blob(&bytes)) {
+                prop_assert!(serde_json::from_str::<Json>(&json).is_ok(), "{json}");
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Rows of a result.
+
+use std::sync::Arc;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{CachedStatement, Column, Row, Rows};
+use serde::de::DeserializeOwned;
+
+use super::bound::{Bound, Failed};
+use super::deserialize;
+use super::limits::{SqlLimits, Watch};
+use crate::entity::Value;
+use crate::error::{Error, Result};
+
+/// A column of a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlColumn {
+    name: Box<str>,
+    declared: Option<Box<str>>,
+}
+
+impl SqlColumn {
+    pub(super) fn new(column: &Column<'_>) -> Self {
+        Self { name: column.name().into(), declared: column.decl_type().map(Into::into) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn named(name: &str) -> Self {
+        Self { name: name.into(), declared: None }
+    }
+
+    /// The column's name: what stands behind `AS`, or what SQLite makes of the expression.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `INTEGER`, `REAL`, `TEXT` or `BLOB`, where the column is one of a table and no expression. Times and nested
+    /// values are expressions. Each value has a type of its own, as always in SQLite.
+    #[must_use]
+    pub fn declared_type(&self) -> Option<&str> {
+        self.declared.as_deref()
+    }
+}
+
+/// One row of a result. Its values are [`Value::None`], [`Value::Integer`], [`Value::Real`], [`Value::Text`] or
+/// [`Value::Bytes`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct SqlRow {
+    columns: Arc<[SqlColumn]>,
+    values: Vec<Value>,
+}
+
+impl SqlRow {
+    /// The values, in the order of the columns.
+    #[must_use]
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// The value of a column by its position, from 0.
+    #[must_use]
+    pub fn get(&self, position: usize) -> Option<&Value> {
+        self.values.get(position)
+    }
+
+    /// The value of the first column of this name.
+    #[must_use]
+    pub fn get_named(&self, name: &str) -> Option<&Value> {
+        let position = self.columns.iter().position(|column| column.name() == name)?;
+        self.values.get(position)
+    }
+
+    /// The row as a Rust type: a struct or map by the names of the columns, a tuple by their order, anything else from
+    /// the only column. Text is read as JSON where a list, a map or a struct is wanted, and integers 0 and 1 where a
+    /// boolean is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if the row does not fit the type.
+    pub fn to<T: DeserializeOwned>(self) -> Result<T> {
+        deserialize::row(&self.columns, self.values)
+    }
+}
+
+/// A whole result.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SqlRows {
+    columns: Arc<[SqlColumn]>,
+    rows: Vec<SqlRow>,
+}
+
+impl SqlRows {
+    pub(super) fn collect(stream: &mut SqlStream<'_>) -> Result<Self> {
+        let columns = Arc::clone(&stream.columns);
+        let mut rows = Vec::new();
+        while let Some(row) = stream.next()? {
+            rows.push(row);
+        }
+        Ok(Self { columns, rows })
+    }
+
+    /// The columns, also of a result without rows.
+    #[must_use]
+    pub fn columns(&self) -> &[SqlColumn] {
+        &self.columns
+    }
+
+    /// The rows, in order.
+    #[must_use]
+    pub fn rows(&self) -> &[SqlRow] {
+        &self.rows
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+impl IntoIterator for SqlRows {
+    type Item = SqlRow;
+    type IntoIter = std::vec::IntoIter<SqlRow>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.rows.into_iter()
+    }
+}
+
+impl<'r> IntoIterator for &'r SqlRows {
+    type Item = &'r SqlRow;
+    type IntoIter = std::slice::Iter<'r, SqlRow>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.rows.iter()
+    }
+}
+
+/// A result while it is read, row by row. Made by [`Sql::stream`](crate::Sql::stream).
+pub struct SqlStream<'s> {
+    columns: Arc<[SqlColumn]>,
+    rows: Rows<'s>,
+    /// The first row, which was read to see whether there is a result at all.
+    first: Option<SqlRow>,
+    count: u64,
+    bytes: u64,
+    done: bool,
+    limits: &'s SqlLimits,
+    watch: &'s Watch<'s>,
+    bound: &'s Bound,
+    text: &'s str,
+    /// Whether the session is still good.
+    check: &'s dyn Fn() -> Result<()>,
+}
+
+/// What a stream is made of.
+pub(super) struct Running<'s> {
+    pub(super) limits: &'s SqlLimits,
+    pub(super) watch: &'s Watch<'s>,
+    pub(super) bound: &'s Bound,
+    pub(super) text: &'s str,
+    pub(super) check: &'s dyn Fn() -> Result<()>,
+}
+
+impl<'s> SqlStream<'s> {
+    /// Runs a statement up to its first row.
+    pub(super) fn begin(
+        statement: &'s mut CachedStatement<'_>,
+        columns: Arc<[SqlColumn]>,
+        running: Running<'s>,
+    ) -> Result<Self, Failed> {
+        let Running { limits, watch, bound, text, check } = running;
+        let rows = statement.raw_query();
+        let mut stream = Self {
+            columns,
+            rows,
+            first: None,
+            count: 0,
+            bytes: 0,
+            done: false,
+            limits,
+            watch,
+            bound,
+            text,
+            check,
+        };
+        stream.first = stream.step()?;
+        Ok(stream)
+    }
+
+    /// The columns, also of a result without rows.
+    #[must_use]
+    pub fn columns(&self) -> &[SqlColumn] {
+        &self.columns
+    }
+
+    /// The next row; none after the last one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LimitExceeded`], [`Error::Cancelled`], [`Error::Sql`] for a value that can't be computed, and what every
+    /// read can meet.
+    #[allow(clippy::should_implement_trait)] // an iterator can't end with an error
+    pub fn next(&mut self) -> Result<Option<SqlRow>> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        (self.check)()?;
+        match self.step() {
+            Ok(row) => Ok(row),
+            Err(failed) => {
+                self.done = true;
+                Err(match failed {
+                    Failed::Error(error) | Failed::Refused(error) => error,
+                    // Of a statement that runs SQLite keeps the schema.
+                    Failed::Stale => Error::Busy { reason: "the schema of the file has changed; try again" },
+                })
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<Option<SqlRow>, Failed> {
+        if self.done {
+            return Ok(None);
+        }
+        let Some(row) = self.rows.next().map_err(|error| {
+            self.watch.why().map_or_else(|| self.bound.failure(&error, self.text, self.limits), Failed::Error)
+        })?
+        else {
+            self.done = true;
+            return Ok(None);
+        };
+        let values = values(row, self.columns.len())?;
+        self.count += 1;
+        if self.count > self.limits.rows {
+            return Err(self.limits.describe_rows().into());
+        }
+        self.bytes += values.iter().map(|value| value.size() as u64).sum::<u64>();
+        if self.bytes > self.limits.result_bytes {
+            return Err(self.limits.describe_bytes().into());
+        }
+        Ok(Some(SqlRow { columns: Arc::clone(&self.columns), values }))
+    }
+}
+
+impl std::fmt::Debug for SqlStream<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqlStream")
+            .field("columns", &self.columns)
+            .field("count", &self.count)
+            .finish_non_exhaustive()
+    }
+}
+
+fn values(row: &Row<'_>, columns: usize) -> Result<Vec<Value>> {
+    let mut values = Vec::with_capacity(columns);
+    for position in 0..columns {
+        values.push(match row.get_ref(position)? {
+            ValueRef::Null => Value::None,
+            ValueRef::Integer(integer) => Value::Integer(integer),
+            ValueRef::Real(real) => Value::Real(real),
+            // SQLite's text can hold any bytes, such as those of a cast: what is no text is bytes.
+            ValueRef::Text(text) => match std::str::from_utf8(text) {
+                Ok(text) => Value::Text(text.to_owned()),
+                Err(_) => Value::Bytes(text.to_vec()),
+            },
+            ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+        });
+    }
+    Ok(values)
+}

@@ -1,0 +1,124 @@
+//! One tenant's rows as a view with readable columns: what the tenant's own SQL reads.
+//!
+//! Unlike the statements beside it, what runs over such a view is written by the tenant, and SQLite's planner
+//! chooses the path. What that asks of the view: the tenant is a literal, so that the planner can use the indexes,
+//! which all lead with it; the columns that are searched by are plain; nothing has an alias, so that a plan names
+//! the physical table.
+
+use std::fmt::Write as _;
+
+use super::Reach;
+use super::table::{Table, quote};
+use crate::entity::{ColumnKind, Tenancy};
+use crate::identity::TenantKey;
+
+/// A `SELECT` for a view, and what it reads.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// The name under which it is seen.
+    pub(crate) name: String,
+    pub(crate) select: String,
+    /// Physical tables, unquoted: the one whose rows are seen first.
+    pub(crate) tables: Vec<String>,
+    pub(crate) reached: Reached,
+}
+
+/// How a plan reaches the rows of a view's table, and no other tenant's.
+#[derive(Debug)]
+pub(crate) enum Reached {
+    /// By one of these indexes, in which the tenant is first. Unquoted.
+    ByTenant(Vec<String>),
+    /// In any way: all rows are everybody's.
+    Freely(Vec<String>),
+    /// As the log is: by its key's range.
+    ByRange,
+}
+
+/// The columns that every record has beside its entity's own, and how they are shown.
+const RECORD: [(&str, &str); 3] =
+    [("version", "_version"), ("created", "uuid_time(_id)"), ("updated", "utc_text(_updated)")];
+
+impl Table {
+    /// The rows that a session reaches, as it sees them.
+    pub(crate) fn view(&self, reach: Reach) -> View {
+        let definition = &self.definition;
+        let mut columns = vec![format!("_id AS {}", self.shown("id"))];
+        let mut tables = vec![physical(self.entity())];
+        for (column, physical_column) in definition.columns().iter().zip(&self.columns) {
+            let name = &physical_column.name;
+            let shown = match (column.kind(), &physical_column.target) {
+                (ColumnKind::Time, _) => format!("utc_text({name}) AS {name}"),
+                (ColumnKind::Nested, _) => format!("messagepack_json({name}) AS {name}"),
+                (ColumnKind::Reference { entity, .. }, Some(target)) if target.soft => {
+                    tables.push(physical(entity));
+                    let (table, own) = (&target.table, &self.name);
+                    // None in a scope without the organization, which no session of members is.
+                    let organization = reach.organization.map_or(-1, TenantKey::get);
+                    format!(
+                        "(SELECT {table}._id FROM main.{table} WHERE {table}._tenant = {organization} AND {table}._id = {own}.{name}) AS {name}"
+                    )
+                }
+                _ => name.clone(),
+            };
+            columns.push(shown);
+        }
+        for (name, value) in RECORD {
+            columns.push(format!("{value} AS {}", self.shown(name)));
+        }
+        if definition.has_author() {
+            columns.push(format!("_author AS {}", self.shown("author")));
+        }
+        let select = format!(
+            "SELECT {} FROM main.{} WHERE _tenant = {}",
+            columns.join(", "),
+            self.name,
+            reach.tenant.get()
+        );
+        View { name: self.entity().to_owned(), select, tables, reached: self.reached() }
+    }
+
+    fn reached(&self) -> Reached {
+        let declared = self.indexes.iter().map(|index| &index.name);
+        let mut indexes: Vec<String> =
+            [&self.id_index].into_iter().chain(declared).map(|name| unquote(name)).collect();
+        if self.definition.tenancy() == Tenancy::Reference {
+            indexes.push(format!("_key_{}", self.entity()));
+            return Reached::Freely(indexes);
+        }
+        Reached::ByTenant(indexes)
+    }
+
+    /// What a column of every record is called beside the entity's own.
+    fn shown(&self, name: &str) -> String {
+        let taken = self.definition.columns().iter().any(|column| column.name().eq_ignore_ascii_case(name));
+        quote(&if taken { format!("_{name}") } else { name.to_owned() })
+    }
+}
+
+fn physical(entity: &str) -> String {
+    unquote(&super::table::physical(entity))
+}
+
+fn unquote(name: &str) -> String {
+    name.trim_matches('"').to_owned()
+}
+
+/// A tenant's log. Users are looked up in subqueries, which the planner can't turn round: in a join it could begin
+/// with users of whom the log says nothing.
+pub(crate) fn log_view(name: &str, tenant: TenantKey) -> View {
+    let mask = (1_i64 << TenantKey::NUMBER_BITS) - 1;
+    let user = |column: &str| {
+        format!("(SELECT _user.id FROM main._user WHERE _user.key = _audit.{column}) AS {column}")
+    };
+    let mut select = format!("SELECT key & {mask} AS number, txn, {}, {}", user("actor"), user("admin"));
+    let _ = write!(
+        select,
+        ", uuid_text(device) AS device, clock, utc_text(time) AS time, action, entity, uuid_text(record) AS record, \
+         outcome, definition, undoes, audit_json(body) AS changes \
+         FROM main._audit INDEXED BY sqlite_autoindex__audit_1 WHERE key BETWEEN {} AND {}",
+        tenant.first(),
+        tenant.last()
+    );
+    let tables = vec!["_audit".to_owned(), "_user".to_owned()];
+    View { name: name.to_owned(), select, tables, reached: Reached::ByRange }
+}
