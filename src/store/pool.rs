@@ -11,7 +11,7 @@ use crate::monitor::ReaderStats;
 use crate::sync::{Mutex, MutexGuard};
 
 /// The first call waits while its connection is opened.
-const WAIT_MIN: Duration = Duration::from_secs(1);
+pub(super) const WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// What the pool's errors say.
 #[derive(Debug, Clone, Copy)]

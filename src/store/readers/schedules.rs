@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use super::*;
+use crate::store::pool::WAIT_MIN;
 use crate::sync::schedules::{explore, thread};
 
 /// With three connections a tenant has two.
