@@ -65,6 +65,10 @@ const ROWS: [(&str, &[&str]); 5] = [
     ("_rows_currency", &["code"]),
 ];
 
+/// A UUID that no row has.
+const OTHER_ID: &str = "(SELECT lower(substr(h, 1, 8) || '-' || substr(h, 9, 4) || '-' || substr(h, 13, 4) || '-' || \
+                        substr(h, 17, 4) || '-' || substr(h, 21)) FROM (SELECT hex(randomblob(16)) AS h))";
+
 const ENTRY: [&str; 16] = [
     "key",
     "txn",
@@ -160,7 +164,8 @@ impl Dice {
         match value {
             Value::Null => match column {
                 "entity" | "assignee" | "_author" => Value::Text("ada".into()),
-                "record" | "project" => Value::Blob(vec![7; 16]),
+                "record" => Value::Blob(vec![7; 16]),
+                "project" => Value::Text(tenantry::Uuid::from_bytes([7; 16]).to_string()),
                 _ => Value::Integer(1),
             },
             Value::Integer(0 | 1) if column == "done" => {
@@ -170,6 +175,12 @@ impl Dice {
                 Value::Integer(number + self.sign() * self.pick(&[1, 2, 1000, 1 << 30]))
             }
             Value::Real(real) => Value::Real(real + 1.5),
+            Value::Text(mut id) if column == "_id" || column == "project" => {
+                let last = id.pop().unwrap();
+                let digits: Vec<char> = "0123456789abcdef".chars().filter(|digit| *digit != last).collect();
+                id.push(self.pick(&digits));
+                Value::Text(id)
+            }
             Value::Text(text) if text.is_empty() || self.below(2) == 0 => Value::Text(text + "x"),
             Value::Text(text) => Value::Text(text.chars().skip(1).collect()),
             Value::Blob(mut bytes) => {
@@ -296,7 +307,7 @@ fn tamper_rows(connection: &Connection, dice: &mut Dice, kind: usize) -> String 
             // Unique values and foreign keys are an attacker's own affair: without indexes.
             run("DROP INDEX IF EXISTS _index1_task");
             // An index that foreign keys point at can't go without making them meaningless.
-            let id = if table == "_rows_project" || dice.below(2) == 0 { "randomblob(16)" } else { "_id" };
+            let id = if table == "_rows_project" || dice.below(2) == 0 { OTHER_ID } else { "_id" };
             if id == "_id" {
                 let (id, key) = (table.replace("_rows_", "_id_"), table.replace("_rows_", "_key_"));
                 run(&format!("DROP INDEX {id}; DROP INDEX IF EXISTS {key}"));
@@ -479,11 +490,11 @@ fn triggers_refuse_changes_of_the_log_and_of_a_rows_tenant() {
             "UPDATE _rows_task SET _tenant = _tenant",
             "UPDATE _rows_task SET _tenant = _tenant + 1",
             "UPDATE _rows_task SET _rid = _rid + 100, _tenant = _tenant",
-            "UPDATE _rows_task SET _id = randomblob(16)",
+            "UPDATE _rows_task SET _id = replace(_id, '7', '8')",
             "UPDATE _rows_task SET done = 2",
-            "UPDATE _rows_task SET project = x'00'",
+            "UPDATE _rows_task SET project = 'x'",
             "UPDATE _rows_task SET points = 'many'",
-            "INSERT INTO _rows_project SELECT _rid + 100, _tenant + 1, randomblob(16), 1, 1, 'x' FROM _rows_project",
+            "INSERT INTO _rows_project SELECT _rid + 100, _tenant + 1, replace(_id, '7', '8'), 1, 1, 'x' FROM _rows_project",
         ] {
             for foreign_keys in [false, true] {
                 connection.pragma_update(None, "foreign_keys", foreign_keys).unwrap();

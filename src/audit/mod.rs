@@ -9,6 +9,7 @@ pub(crate) mod verify;
 pub use verify::{ChainProblem, Verification};
 
 use jiff::Timestamp;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use uuid::Uuid;
 
 use crate::entity::{Column, Entity, Field, Raw, Value};
@@ -110,7 +111,13 @@ impl AuditEntry {
             if value.is_none() {
                 return Ok(None);
             }
-            F::Inner::from_raw(Raw::new(value.stored()))
+            let stored = value.stored();
+            let raw = match &stored {
+                ToSqlOutput::Borrowed(value) => *value,
+                ToSqlOutput::Owned(value) => value.into(),
+                _ => ValueRef::Null,
+            };
+            F::Inner::from_raw(Raw::new(raw))
                 .map(Some)
                 .map_err(|problem| Error::schema(format!("column {:?} {problem}", column.name())))
         };

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::unit::{Event, Unit};
 use crate::audit::payload::PayloadWriter;
-use crate::entity::{Definition, OnDelete, Tenancy, Value, time_of};
+use crate::entity::{Definition, OnDelete, StoredUuid, Tenancy, Value, time_of};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::schema::{Catalog, identities};
@@ -240,7 +240,7 @@ impl<'u> Changes<'u> {
             // Without a value a row is never the same as another (https://sqlite.org/nulls.html).
             None => None,
             Some(spec) => statement::matching_ids(table, reach, spec)?
-                .first(self.unit.connection()?, |row| Ok(Uuid::from_bytes(row.get(0)?)))?,
+                .first(self.unit.connection()?, |row| Ok(row.get::<_, StoredUuid>(0)?.0))?,
         };
         match found {
             Some(id) => {
@@ -354,7 +354,7 @@ impl<'u> Changes<'u> {
                     for inbound in &table.inbound {
                         let referring = &*catalog.tables()[inbound.table];
                         let records = statement::referring(referring, inbound.column, tenant, id)
-                            .all(self.unit.connection()?, |row| Ok(Uuid::from_bytes(row.get(0)?)))?;
+                            .all(self.unit.connection()?, |row| Ok(row.get::<_, StoredUuid>(0)?.0))?;
                         for record in records {
                             match inbound.on_delete {
                                 OnDelete::Cascade => steps.push(Step::Enter(referring, record)),

@@ -68,7 +68,7 @@ pub enum ColumnKind {
     Text,
     /// `BLOB`.
     Bytes,
-    /// `BLOB` of 16 bytes.
+    /// `TEXT` of 36 characters, as RFC 9562 writes it.
     Uuid,
     /// `INTEGER`: microseconds since the Unix epoch, UTC.
     Time,
@@ -76,7 +76,7 @@ pub enum ColumnKind {
     Choice(Vec<String>),
     /// `BLOB`: MessagePack.
     Nested,
-    /// `BLOB` of 16 bytes: the id of a record of the entity.
+    /// `TEXT` of 36 characters: the id of a record of the entity.
     ///
     /// Within a tenancy, or to a reference entity, the database enforces it. From a member's
     /// record to one of the organization it is soft: checked when written, and read as none once
@@ -97,10 +97,12 @@ impl ColumnKind {
         match self {
             ColumnKind::Boolean | ColumnKind::Integer | ColumnKind::Time => "INTEGER",
             ColumnKind::Real => "REAL",
-            ColumnKind::Text | ColumnKind::Choice(_) | ColumnKind::Member => "TEXT",
-            ColumnKind::Bytes | ColumnKind::Uuid | ColumnKind::Nested | ColumnKind::Reference { .. } => {
-                "BLOB"
-            }
+            ColumnKind::Text
+            | ColumnKind::Choice(_)
+            | ColumnKind::Member
+            | ColumnKind::Uuid
+            | ColumnKind::Reference { .. } => "TEXT",
+            ColumnKind::Bytes | ColumnKind::Nested => "BLOB",
         }
     }
 

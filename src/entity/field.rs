@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::definition::{ColumnDefinition, ColumnKind, OnDelete};
 use super::record::Id;
-use super::value::{Nested, Value, decode_nested};
+use super::value::{Nested, UuidText, Value, decode_nested};
 use super::{Definition, Entity};
 use crate::error::{Error, Result};
 use crate::identity::UserId;
@@ -228,7 +228,12 @@ impl Field for Uuid {
     }
     #[inline]
     fn from_raw(raw: Raw<'_>) -> Result<Self, String> {
-        Uuid::from_slice(raw.bytes()?).map_err(|_| "holds bytes that are not a UUID".to_owned())
+        match raw.0 {
+            ValueRef::Text(text) => {
+                UuidText::parse(text).ok_or_else(|| "holds text that is not a UUID".to_owned())
+            }
+            _ => Err(raw.mismatch("a UUID")),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub use field::{Decoder, Encoder, Raw, column_of, reference_of};
 pub use record::{Fields, Id, Record, Target};
 pub(crate) use record::{time_of, unknown_column};
 pub use value::{Nested, Value};
+pub(crate) use value::{StoredUuid, UuidText};
 
 use crate::error::Result;
 

@@ -1,7 +1,8 @@
 //! The values that columns hold, whatever made the definition.
 
 use jiff::Timestamp;
-use rusqlite::types::ValueRef;
+use rusqlite::ToSql;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value as SqlValue, ValueRef};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -62,18 +63,18 @@ impl Value {
     }
 
     /// How SQLite stores the value.
-    pub(crate) fn stored(&self) -> ValueRef<'_> {
-        match self {
+    pub(crate) fn stored(&self) -> ToSqlOutput<'_> {
+        ToSqlOutput::Borrowed(match self {
             Value::None => ValueRef::Null,
             Value::Boolean(boolean) => ValueRef::Integer(i64::from(*boolean)),
             Value::Integer(integer) => ValueRef::Integer(*integer),
             Value::Real(real) => ValueRef::Real(*real),
             Value::Text(text) => ValueRef::Text(text.as_bytes()),
             Value::Bytes(bytes) => ValueRef::Blob(bytes),
-            Value::Uuid(uuid) => ValueRef::Blob(uuid.as_bytes()),
+            Value::Uuid(uuid) => return ToSqlOutput::Owned(SqlValue::Text(uuid.to_string())),
             Value::Time(time) => ValueRef::Integer(time.as_microsecond()),
             Value::Nested(nested) => ValueRef::Blob(&nested.0),
-        }
+        })
     }
 
     /// Bytes that count towards a tenant's size: the content, 8 for what has a fixed size.
@@ -123,6 +124,49 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 impl<M> From<super::Id<M>> for Value {
     fn from(id: super::Id<M>) -> Self {
         Value::Uuid(id.uuid())
+    }
+}
+
+/// A UUID as it lies in an entity's table: the text of RFC 9562, which sorts as the bytes do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UuidText([u8; Self::LENGTH]);
+
+impl UuidText {
+    pub(crate) const LENGTH: usize = 36;
+
+    #[inline]
+    pub(crate) fn new(uuid: Uuid) -> Self {
+        let mut text = [0; Self::LENGTH];
+        uuid.hyphenated().encode_lower(&mut text);
+        Self(text)
+    }
+
+    /// None for any other text, also for other ways to write a UUID: it would not be found by its own.
+    #[inline]
+    pub(crate) fn parse(text: &[u8]) -> Option<Uuid> {
+        if text.len() != Self::LENGTH || text.iter().any(u8::is_ascii_uppercase) {
+            return None;
+        }
+        Uuid::try_parse_ascii(text).ok()
+    }
+}
+
+impl ToSql for UuidText {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(&self.0)))
+    }
+}
+
+/// The UUID of a text in an entity's table.
+pub(crate) struct StoredUuid(pub(crate) Uuid);
+
+impl FromSql for StoredUuid {
+    #[inline]
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value {
+            ValueRef::Text(text) => UuidText::parse(text).map(Self).ok_or(FromSqlError::InvalidType),
+            _ => Err(FromSqlError::InvalidType),
+        }
     }
 }
 

@@ -24,7 +24,9 @@ pub use verbs::{Upserted, Verbs};
 
 use crate::cache::Cache;
 use crate::commit::{self, Actor, Changes, Unit};
-use crate::entity::{Cells, Decoder, Id, Model, Record, Tenancy, Value, time_from_micros, time_of};
+use crate::entity::{
+    Cells, Decoder, Id, Model, Record, StoredUuid, Tenancy, Value, time_from_micros, time_of,
+};
 use crate::error::{Error, Result};
 use crate::identity::{OrganizationId, Role, UserId};
 use crate::monitor::Operation;
@@ -512,7 +514,7 @@ pub(crate) fn decode<M: Model>(table: &Table, row: &Row<'_>, first: usize) -> Re
 
 /// The same, of a row that may come from memory.
 fn decode_cells<M: Model>(table: &Table, row: Cells<'_, '_>, first: usize) -> Result<Record<M>> {
-    let uuid = Uuid::from_bytes(row.get(first)?);
+    let StoredUuid(uuid) = row.get(first)?;
     let version: i64 = row.get(first + 1)?;
     let updated: i64 = row.get(first + 2)?;
     let author: Option<String> = if table.definition.has_author() { row.get(first + 3)? } else { None };

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Core, Records, decode, verbs};
 use crate::commit::Changes;
-use crate::entity::{Column, Entity, Field, Fields, Id, Model, Raw, Record, Value};
+use crate::entity::{Column, Entity, Field, Fields, Id, Model, Raw, Record, StoredUuid, Value};
 use crate::error::{Error, Result};
 use crate::monitor::Operation;
 use crate::query::{Comparison, Cursor, DynamicColumn, Filter, Node, Number, Order, Ordered, Patch, Spec};
@@ -401,7 +401,7 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
         let reach = self.core.scope.writes(table.definition.tenancy())?;
         let write = move |changes: &mut Changes<'_>| {
             let statement = statement::matching_ids(&table, reach, &spec)?;
-            let ids = statement.all(changes.unit.connection()?, |row| Ok(Uuid::from_bytes(row.get(0)?)))?;
+            let ids = statement.all(changes.unit.connection()?, |row| Ok(row.get::<_, StoredUuid>(0)?.0))?;
             change(changes, &table, ids)
         };
         self.core.observe(operation, self.table()?, || self.core.write(write))

@@ -185,8 +185,8 @@ impl Bound {
 
     /// Why a statement could not be prepared.
     fn refusal(&self, error: &rusqlite::Error, text: &str, limits: &SqlLimits) -> Failed {
-        if let Some(refused) = self.gate.refused() {
-            return Failed::Refused(problem::of_refused(&refused, text));
+        if let Some((refused, rules)) = self.gate.refused() {
+            return Failed::Refused(problem::of_refused(&refused, rules, text));
         }
         self.failure(error, text, limits)
     }

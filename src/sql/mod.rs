@@ -221,13 +221,12 @@ const ATTEMPTS: usize = 5;
 fn parameter(value: &Value) -> ToSqlOutput<'_> {
     use rusqlite::types::{Value as Sql, ValueRef};
     match value {
-        Value::Uuid(uuid) => ToSqlOutput::Owned(Sql::Text(uuid.to_string())),
         Value::Time(time) => ToSqlOutput::Owned(Sql::Text(functions::text_of(*time))),
         Value::Nested(nested) => functions::json_of(nested.as_bytes())
             .map_or(ToSqlOutput::Borrowed(ValueRef::Null), |json| {
                 ToSqlOutput::Owned(Sql::Text(json.to_string()))
             }),
-        other => ToSqlOutput::Borrowed(other.stored()),
+        other => other.stored(),
     }
 }
 

@@ -4,31 +4,36 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use super::authorizer::Refused;
+use super::authorizer::{Refused, Rules};
 use crate::error::Error;
 
 /// What a refused statement is told.
-pub(super) fn of_refused(refused: &Refused, text: &str) -> Error {
+pub(super) fn of_refused(refused: &Refused, rules: &Rules, text: &str) -> Error {
     match refused {
-        Refused::Table(table) => no_such_table(table, text),
+        Refused::Table(table) => no_such_table(table, rules, text),
         Refused::Function(function) => not_allowed(&format!("the function {function}")),
         Refused::Statement => of_statement(text),
     }
 }
 
-/// A table that is there, but not for this tenant, is not there.
-fn no_such_table(table: &str, text: &str) -> Error {
+/// A table that is there, but not for this tenant, is not there. What it was reached by can be a view of the file, of
+/// all tenants' rows; then that is what is told, as it was typed.
+fn no_such_table(table: &str, rules: &Rules, text: &str) -> Error {
     // SQLite knows the table of the schema by its older name.
     let newer = table.replace("_master", "_schema");
-    let typed = [table, newer.as_str()].into_iter().find(|name| holds(text, name));
-    let problem = match typed {
+    let unseen = rules.names.iter().filter(|name| !rules.seen.contains(*name)).map(String::as_str);
+    let typed = [table, &newer].into_iter().chain(unseen).filter_map(|name| typed(text, name));
+    let problem = match typed.max_by_key(|name| name.len()) {
         Some(name) => format!("no such table: {name}"),
-        // Reached by another name: a view of the file, of all tenants' rows.
-        None => {
-            "no such table; the tables are called as the entities are, without a schema's name".to_owned()
-        }
+        None => "no such table; tables are called as the entities are, without a schema's name".to_owned(),
     };
     Error::Sql { problem }
+}
+
+/// A name as a text holds it.
+fn typed<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let at = text.to_ascii_lowercase().find(&name.to_ascii_lowercase())?;
+    text.get(at..at + name.len())
 }
 
 pub(super) fn not_allowed(what: &str) -> Error {
@@ -119,18 +124,13 @@ pub(super) fn of_message(message: &str, text: &str, otherwise: &str) -> Error {
         .replace("no such table: temp.", "no such table: ");
     let told = words_of_message(&message).all(|word| {
         let known = VOCABULARY.contains(word.to_ascii_lowercase().as_str());
-        known || word.bytes().all(|b| b.is_ascii_digit()) || holds(text, word)
+        known || word.bytes().all(|b| b.is_ascii_digit()) || typed(text, word).is_some()
     });
     Error::Sql { problem: if told { message } else { otherwise.to_owned() } }
 }
 
 fn words_of_message(message: &str) -> impl Iterator<Item = &str> {
     message.split(|c: char| !is_word(c)).map(|word| word.trim_matches('\'')).filter(|word| !word.is_empty())
-}
-
-fn holds(text: &str, word: &str) -> bool {
-    let (text, word) = (text.to_ascii_lowercase(), word.to_ascii_lowercase());
-    text.contains(&word)
 }
 
 /// The words of SQLite's messages about statements and about values

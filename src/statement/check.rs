@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::sql::{Param, Statement};
 use super::table::Table;
-use crate::entity::{Raw, Tenancy, Value};
+use crate::entity::{Raw, StoredUuid, Tenancy, Value};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::schema::Role;
@@ -42,7 +42,7 @@ pub(crate) fn rows<'t>(
         });
         Ok(CheckedRow {
             number: row.get(0)?,
-            id: Uuid::from_bytes(row.get(1)?),
+            id: row.get::<_, StoredUuid>(1)?.0,
             version: row.get(2)?,
             updated: row.get(3)?,
             author: row.get(4)?,

@@ -280,8 +280,8 @@ fn created<'t>(sql: &mut Builder<'t>, comparison: Comparison, value: &Value, pos
     let floor = microseconds.div_euclid(1000);
     let whole = microseconds.rem_euclid(1000) == 0;
     // The first millisecond at or after the time, and the first one after it.
-    let at_or_after = Param::Uuid(first_id(if whole { floor } else { floor + 1 }));
-    let after = Param::Uuid(first_id(floor + 1));
+    let at_or_after = Param::id(first_id(if whole { floor } else { floor + 1 }));
+    let after = Param::id(first_id(floor + 1));
     match comparison {
         Comparison::Lt => sql.push("t._id < ").bind(at_or_after),
         Comparison::Ge => sql.push("t._id >= ").bind(at_or_after),

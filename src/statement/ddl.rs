@@ -43,7 +43,7 @@ impl Table {
         let name = &self.name;
         let mut sql = format!(
             "CREATE TABLE {name} (\n    _rid INTEGER PRIMARY KEY CHECK (_rid >> 40 = _tenant),\n    \
-             _tenant INTEGER NOT NULL,\n    _id BLOB NOT NULL CHECK (length(_id) = 16),\n    \
+             _tenant INTEGER NOT NULL,\n    _id TEXT NOT NULL CHECK (length(_id) = 36),\n    \
              _version INTEGER NOT NULL,\n    _updated INTEGER NOT NULL"
         );
         if self.definition.has_author() {
@@ -60,7 +60,7 @@ impl Table {
                     let _ = write!(sql, " CHECK ({quoted} IN (0, 1))");
                 }
                 ColumnKind::Uuid | ColumnKind::Reference { .. } => {
-                    let _ = write!(sql, " CHECK (length({quoted}) = 16)");
+                    let _ = write!(sql, " CHECK (length({quoted}) = 36)");
                 }
                 _ => {}
             }
@@ -95,8 +95,7 @@ impl Table {
             Tenancy::Reference => ("NULL AS _user", ""),
         };
         let mut sql = format!(
-            "CREATE VIEW {view} AS SELECT {owner}, {} AS _id, t._version, datetime(t._updated / 1000000, 'unixepoch') AS _updated",
-            uuid_text("t._id")
+            "CREATE VIEW {view} AS SELECT {owner}, t._id, t._version, datetime(t._updated / 1000000, 'unixepoch') AS _updated"
         );
         if self.definition.has_author() {
             sql.push_str(", t._author");
@@ -104,7 +103,6 @@ impl Table {
         for (column, physical) in self.definition.columns().iter().zip(&self.columns) {
             let name = format!("t.{}", physical.name);
             let shown = match column.kind() {
-                ColumnKind::Uuid | ColumnKind::Reference { .. } => uuid_text(&name),
                 ColumnKind::Time => {
                     format!("strftime('%Y-%m-%dT%H:%M:%fZ', {name} / 1000000.0, 'unixepoch')")
                 }
@@ -115,17 +113,4 @@ impl Table {
         let _ = writeln!(sql, " FROM {} AS t {join};", self.name);
         sql
     }
-}
-
-/// A UUID of 16 bytes as RFC 9562 writes it; nothing where there is none.
-fn uuid_text(column: &str) -> String {
-    let part = |from: u8, length: u8| format!("substr(hex({column}), {from}, {length})");
-    format!(
-        "nullif(lower({} || '-' || {} || '-' || {} || '-' || {} || '-' || {}), '----')",
-        part(1, 8),
-        part(9, 4),
-        part(13, 4),
-        part(17, 4),
-        part(21, 12)
-    )
 }

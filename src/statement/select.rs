@@ -415,7 +415,7 @@ impl<'t> Select<'t> {
         let (tie, direction) = self.tie_column();
         sql.push(tie).push(if direction == Direction::Asc { " > " } else { " < " });
         match (ties, self.tie()) {
-            ([Value::Uuid(id), _], Tie::Id) => sql.bind(Param::Uuid(*id)),
+            ([Value::Uuid(id), _], Tie::Id) => sql.bind(Param::id(*id)),
             ([Value::Integer(number)], Tie::Number) => {
                 sql.bind(Param::Integer(self.reach.tenant.at(*number)?))
             }

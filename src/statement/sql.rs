@@ -7,29 +7,35 @@ use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 use rusqlite::{Connection, Row, ToSql};
 use uuid::Uuid;
 
-use crate::entity::Value;
+use crate::entity::{UuidText, Value};
 use crate::error::Result;
 
 /// One parameter.
 #[derive(Debug, Clone)]
 pub(crate) enum Param<'v> {
     Integer(i64),
-    Uuid(Uuid),
+    Uuid(UuidText),
     Borrowed(&'v Value),
     Owned(Value),
     /// As it lies in another file.
     Stored(SqlValue),
 }
 
+impl Param<'_> {
+    pub(super) fn id(uuid: Uuid) -> Self {
+        Param::Uuid(UuidText::new(uuid))
+    }
+}
+
 impl ToSql for Param<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Param::Integer(integer) => ValueRef::Integer(*integer),
-            Param::Uuid(uuid) => ValueRef::Blob(uuid.as_bytes()),
+        Ok(match self {
+            Param::Integer(integer) => ToSqlOutput::Borrowed(ValueRef::Integer(*integer)),
+            Param::Uuid(text) => return text.to_sql(),
             Param::Borrowed(value) => value.stored(),
             Param::Owned(value) => value.stored(),
-            Param::Stored(value) => value.into(),
-        }))
+            Param::Stored(value) => ToSqlOutput::Borrowed(value.into()),
+        })
     }
 }
 

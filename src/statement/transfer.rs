@@ -31,7 +31,7 @@ pub(crate) fn whole(table: &Table, tenant: TenantKey, id: Uuid) -> Statement<'_>
         "SELECT * FROM {} AS t INDEXED BY {} WHERE t._tenant = ?1 AND t._id = ?2",
         table.name, table.id_index
     );
-    Statement::new(sql, vec![Param::Integer(tenant.get()), Param::Uuid(id)])
+    Statement::new(sql, vec![Param::Integer(tenant.get()), Param::id(id)])
 }
 
 /// How many rows the tenant has, counted.
@@ -68,5 +68,5 @@ fn range(tenant: TenantKey, first: i64, last: i64) -> Vec<Param<'static>> {
 pub(crate) fn held_by_anyone(table: &Table, column: usize, id: Uuid) -> Statement<'_> {
     let sql =
         format!("SELECT 1 FROM {} AS t WHERE t.{} = ?1 LIMIT 1", table.name, table.columns[column].name);
-    Statement::new(sql, vec![Param::Uuid(id)])
+    Statement::new(sql, vec![Param::id(id)])
 }

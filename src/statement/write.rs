@@ -18,7 +18,7 @@ pub(crate) fn get(table: &Table, reach: Reach, id: Uuid) -> Result<Statement<'_>
     if table.has_soft() {
         params.push(Param::Integer(soft_target(reach)?.get()));
     }
-    params.push(Param::Uuid(id));
+    params.push(Param::id(id));
     Ok(Statement::new(&*table.get_sql, params))
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn raw<'t>(
     tenant: TenantKey,
     id: Uuid,
 ) -> (Statement<'t>, impl Fn(&Row<'_>) -> Result<Stored> + 't) {
-    let statement = Statement::new(&*table.raw_sql, vec![Param::Integer(tenant.get()), Param::Uuid(id)]);
+    let statement = Statement::new(&*table.raw_sql, vec![Param::Integer(tenant.get()), Param::id(id)]);
     (statement, |row| {
         let values = table
             .definition
@@ -66,7 +66,7 @@ pub(crate) fn exists(table: &Table, tenant: TenantKey, id: Uuid) -> Statement<'_
         "SELECT 1 FROM {} AS t INDEXED BY {} WHERE t._tenant = ?1 AND t._id = ?2",
         table.name, table.id_index
     );
-    Statement::new(sql, vec![Param::Integer(tenant.get()), Param::Uuid(id)])
+    Statement::new(sql, vec![Param::Integer(tenant.get()), Param::id(id)])
 }
 
 /// What an insert writes beside the values.
@@ -89,7 +89,7 @@ pub(crate) fn insert<'t>(
     let mut params = vec![
         Param::Integer(tenant.at(head.number)?),
         Param::Integer(tenant.get()),
-        Param::Uuid(head.id),
+        Param::id(head.id),
         Param::Integer(head.version),
         Param::Integer(head.updated),
     ];
@@ -115,10 +115,7 @@ pub(crate) fn update<'t>(
     for (position, value) in changes {
         sql.push(", ").push(&table.columns[*position].name).push(" = ").bind(Param::Borrowed(value));
     }
-    sql.push(" WHERE _tenant = ")
-        .bind(Param::Integer(tenant.get()))
-        .push(" AND _id = ")
-        .bind(Param::Uuid(id));
+    sql.push(" WHERE _tenant = ").bind(Param::Integer(tenant.get())).push(" AND _id = ").bind(Param::id(id));
     sql.finish()
 }
 
@@ -126,7 +123,7 @@ pub(crate) fn update<'t>(
 pub(crate) fn delete(table: &Table, tenant: TenantKey, id: Uuid) -> Statement<'_> {
     let sql =
         format!("DELETE FROM {} INDEXED BY {} WHERE _tenant = ?1 AND _id = ?2", table.name, table.id_index);
-    Statement::new(sql, vec![Param::Integer(tenant.get()), Param::Uuid(id)])
+    Statement::new(sql, vec![Param::Integer(tenant.get()), Param::id(id)])
 }
 
 /// A row if any reference of the table's rows, whoever owns them, names a row that is not there.
@@ -149,7 +146,7 @@ pub(crate) fn referring(table: &Table, column: usize, tenant: TenantKey, id: Uui
         "SELECT t._id FROM {} AS t INDEXED BY {index} WHERE t._tenant = ?1 AND t.{name} = ?2 ORDER BY t._id",
         table.name
     );
-    Statement::new(sql, vec![Param::Integer(tenant.get()), Param::Uuid(id)])
+    Statement::new(sql, vec![Param::Integer(tenant.get()), Param::id(id)])
 }
 
 /// The ids of the records that a bulk change is for, oldest first.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::cache::keep;
 use crate::commit::{Committer, RowHead, Unit, Writer, load_rows, still_referred};
-use crate::entity::Tenancy;
+use crate::entity::{Tenancy, UuidText};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::schema::{Catalog, partitions};
@@ -56,7 +56,7 @@ fn integer(row: &WholeRow, column: usize) -> i64 {
 
 fn id(row: &WholeRow) -> Result<Uuid> {
     match row.get(ID) {
-        Some(SqlValue::Blob(bytes)) => Uuid::from_slice(bytes).ok(),
+        Some(SqlValue::Text(text)) => UuidText::parse(text.as_bytes()),
         _ => None,
     }
     .ok_or_else(|| Error::corrupt("a row has no id"))
