@@ -38,7 +38,7 @@ SELECT printf('%2147483647d', 1)
 SELECT printf('%.1000000000d', 1)
 ;;
 -- a width as an argument, negative
--- expect: limit
+-- expect: own
 SELECT format('%*s', -2147483648, 'x')
 ;;
 -- a pointer's conversion

@@ -40,7 +40,7 @@ SELECT count(*) FILTER (WHERE title LIKE '{canary}%') OVER () FROM task
 ;;
 -- pairs by an outer join without a condition that holds
 -- expect: own
-SELECT a.title, b.title FROM task a FULL OUTER JOIN project b ON 0 ORDER BY 1, b.name
+SELECT a.title, b.name FROM task a FULL OUTER JOIN project b ON 0 ORDER BY 1, b.name
 ;;
 -- pairs by name of columns
 -- expect: own

@@ -35,7 +35,7 @@ SELECT rtreecheck('main', '{rows}')
 SELECT rtreedepth(x'0000')
 ;;
 -- polygons
--- expect: refused
+-- expect: error
 SELECT geopoly_blob('[[0,0],[1,0],[0,1],[0,0]]')
 ;;
 -- a module that is named as a table without being eponymous
