@@ -13,6 +13,7 @@ mod options;
 mod plot;
 mod report;
 mod sides;
+mod sql;
 mod targets;
 
 use std::fs;
@@ -32,6 +33,10 @@ fn main() -> Result<()> {
     match command.other {
         None => compare(&command.options),
         Some(Other::Scale(options)) => scale(&options),
+        Some(Other::Sql { rounds, rows, dir }) => {
+            println!("{}", sql::compare(rounds, rows, &data_folder(dir.as_deref()))?);
+            Ok(())
+        }
         Some(Other::Instructions { record }) => instructions::compare(record),
         Some(Other::Count { side, operation, inserts }) => instructions::count(&side, &operation, inserts),
     }
@@ -48,6 +53,14 @@ fn compare(options: &Options) -> Result<()> {
                 sections.push(section);
             }
         }
+    }
+    let sql_rows = if options.quick { 1_000 } else { 100_000 };
+    let sql = match &settings.only {
+        None => Some(sql::compare(settings.rounds, sql_rows, &data)?),
+        Some(_) => None,
+    };
+    if let Some(sql) = &sql {
+        println!("{sql}");
     }
     let targets = targets::text(&sections);
     println!("{targets}");
@@ -74,6 +87,9 @@ fn compare(options: &Options) -> Result<()> {
         for (file, title) in plot::section(section, &plots)? {
             text.push_str(&format!("\n![{title}](benchmarks/{file})\n"));
         }
+    }
+    if let Some(sql) = sql {
+        text.push_str(&format!("\n## Tenants' own SQL\n\n{}\n{sql}", report::sql_method()));
     }
     write(&out.join("benchmarks.md"), &text)
 }

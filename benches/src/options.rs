@@ -31,6 +31,18 @@ pub(crate) enum Other {
         #[arg(long)]
         record: bool,
     },
+    /// Tenants' own SQL by the same SQL by hand
+    Sql {
+        /// Rounds
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+        /// Rows of the largest tenant; another one has a tenth
+        #[arg(long, default_value_t = 100_000)]
+        rows: usize,
+        /// Folder for the data file [default: the system's temporary folder]
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
     /// What `instructions` counts
     #[command(hide = true)]
     Count { side: String, operation: String, inserts: usize },

@@ -63,6 +63,13 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
+/// How tenants' own SQL is compared.
+pub(crate) fn sql_method() -> &'static str {
+    "The same statements through `session.sql` and by hand, with `_tenant = ?` for each table, on a bare read-only connection \
+     with the same settings to the same file, which holds ten more tenants; slices in turn, one thread. Statements stay \
+     prepared on both sides, unless each has another text.\n"
+}
+
 pub(crate) fn whole(value: usize) -> String {
     let digits = value.to_string();
     let groups = digits.as_bytes().rchunks(3).rev();

@@ -13,14 +13,14 @@ use crate::sides::{BASELINE, Kind, POOL, TENANTRY};
 /// From here on a ratio to another side is level with it.
 const LEVEL: f64 = 0.95;
 
-enum Wanted {
+pub(crate) enum Wanted {
     Level,
     AtLeast(f64),
     AtMost(f64),
 }
 
 impl Wanted {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Wanted::Level => "level".to_owned(),
             Wanted::AtLeast(bound) => format!("≥ {bound}"),
@@ -36,6 +36,11 @@ impl Wanted {
         };
         if met { "met" } else { "**missed**" }
     }
+}
+
+/// Whether a figure is what is wanted.
+pub(crate) fn of_ratio(wanted: &Wanted, measured: f64) -> &'static str {
+    wanted.verdict(measured)
 }
 
 /// The targets of one durability that were measured: what, wanted, measured.

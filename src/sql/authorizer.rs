@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use hashlink::DefaultHashBuilder;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 use super::functions::FUNCTIONS;
@@ -137,26 +138,29 @@ pub(super) enum Refused {
 #[derive(Debug, Default)]
 pub(super) struct Rules {
     /// Of the connection's own TEMP schema: what the tenant sees, and the hidden views behind it.
-    pub(super) seen: HashSet<String>,
+    pub(super) seen: HashSet<String, DefaultHashBuilder>,
     /// Hidden views, whose names nobody can guess, and the physical tables that each reads. The accessor that SQLite
     /// names can be set by a statement, with a common table expression of that name.
-    pub(super) hidden: HashMap<String, HashSet<String>>,
+    pub(super) hidden: HashMap<String, Vec<String>, DefaultHashBuilder>,
     /// What else has a name in the file, and modules, in lower case.
     pub(super) names: HashSet<String>,
 }
 
 impl Rules {
     fn read(&self, table: &str, column: &str, database: Option<&str>, accessor: Option<&str>) -> bool {
-        let folded = table.to_ascii_lowercase();
+        let folded = || table.to_ascii_lowercase();
         match database {
-            Some("temp") => self.seen.contains(&folded),
-            Some("main") if TABLE_FUNCTIONS.contains(&folded.as_str()) => true,
-            Some("main") => accessor
-                .and_then(|accessor| self.hidden.get(accessor))
-                .is_some_and(|tables| tables.contains(table)),
+            // Most are called as they are typed.
+            Some("temp") => self.seen.contains(table) || self.seen.contains(&folded()),
+            Some("main") => {
+                let hidden = accessor.and_then(|accessor| self.hidden.get(accessor));
+                hidden.is_some_and(|tables| tables.iter().any(|other| other == table))
+                    || TABLE_FUNCTIONS.contains(&folded().as_str())
+            }
             Some(_) => false,
             // A table of which no column is read, named as it was typed; or a subquery, a common table expression.
             None if column.is_empty() => {
+                let folded = folded();
                 self.seen.contains(&folded)
                     || TABLE_FUNCTIONS.contains(&folded.as_str())
                     || !(self.names.contains(&folded)
@@ -178,12 +182,12 @@ impl Rules {
                 }
             }
             AuthAction::Function { function_name } => {
-                let folded = function_name.to_ascii_lowercase();
-                let own = FUNCTIONS.iter().any(|(name, _)| *name == folded);
-                if own || ALLOWED.binary_search(&folded.as_str()).is_ok() {
+                // SQLite gives the name by which a function was made, which of its own is in lower case.
+                let own = FUNCTIONS.iter().any(|(name, _)| *name == function_name);
+                if own || ALLOWED.binary_search(&function_name).is_ok() {
                     Ok(())
                 } else {
-                    Err(Refused::Function(folded))
+                    Err(Refused::Function(function_name.to_owned()))
                 }
             }
             _ => Err(Refused::Statement),

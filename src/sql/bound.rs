@@ -8,7 +8,7 @@ use hashlink::LruCache;
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 
 use super::authorizer::{Gate, Rules};
-use super::limits::{FixedLimits, SqlLimits};
+use super::limits::{FixedLimits, Meter, SqlLimits};
 use super::plan::{self, Paths, PlanStep};
 use super::rows::SqlColumn;
 use super::{functions, problem};
@@ -41,10 +41,12 @@ type Columns = Arc<[SqlColumn]>;
 pub(crate) struct Bound {
     connection: Connection,
     gate: Arc<Gate>,
+    meter: Arc<Meter>,
     paths: Paths,
     /// What is part of every hidden name.
     secret: String,
     schema_version: i64,
+    version_text: String,
     columns: RefCell<LruCache<Box<str>, Columns>>,
     /// Of what it was made; another one has to take its place once that has changed.
     pub(crate) generation: (u64, u64),
@@ -94,13 +96,25 @@ impl Bound {
         connection.pragma_update(None, "query_only", true)?;
         fixed.apply(&connection)?;
         connection.flush_prepared_statement_cache();
+        let meter = Meter::install(&connection)?;
+        let version_text = format!("PRAGMA schema_version -- {secret}");
         gate.arm(rules);
         let columns = RefCell::new(LruCache::new(connection::SQL_STATEMENTS));
-        Ok(Some(Self { connection, gate, paths, secret, schema_version, columns, generation }))
+        Ok(Some(Self {
+            connection,
+            gate,
+            meter,
+            paths,
+            secret,
+            schema_version,
+            version_text,
+            columns,
+            generation,
+        }))
     }
 
-    pub(super) fn connection(&self) -> &Connection {
-        &self.connection
+    pub(super) fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// A tenant's statement, ready to run, and its columns.
@@ -153,11 +167,15 @@ impl Bound {
                 "a query that SQLite would answer by looking at more than this tenant's rows; write it in another way",
             )));
         }
-        let version = self.gate.version(|| version(&self.connection)).map_err(Error::from)?;
-        if version != self.schema_version {
+        if self.gate.version(|| self.version()).map_err(Error::from)? != self.schema_version {
             return Err(Failed::Stale);
         }
         Ok(statement.columns().iter().map(SqlColumn::new).collect())
+    }
+
+    /// Kept prepared, under a text that no tenant can write.
+    fn version(&self) -> rusqlite::Result<i64> {
+        self.connection.prepare_cached(&self.version_text)?.query_row([], |row| row.get(0))
     }
 
     fn plan_of(&self, text: &str, limits: &SqlLimits) -> Result<Vec<PlanStep>, Failed> {
@@ -258,7 +276,7 @@ fn make_views(connection: &Connection, seen: &Seen, secret: &str) -> Result<(Rul
         paths.view(view);
         paths.hidden(&hidden, name);
         rules.seen.extend([name.to_ascii_lowercase(), hidden.to_ascii_lowercase()]);
-        rules.hidden.insert(hidden, view.tables.iter().cloned().collect());
+        rules.hidden.insert(hidden, view.tables.clone());
     }
     if let Some(members) = &seen.members {
         make_members(connection, members)?;

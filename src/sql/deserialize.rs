@@ -2,17 +2,20 @@
 
 use std::fmt;
 
-use serde::de::value::{MapDeserializer, SeqDeserializer, StringDeserializer};
+use rusqlite::types::ValueRef;
+use serde::de::value::{MapDeserializer, SeqDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeOwned, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::rows::SqlColumn;
-use crate::entity::Value;
 use crate::error::{Error, Result};
 
 /// One row as a type.
-pub(super) fn row<T: DeserializeOwned>(columns: &[SqlColumn], values: Vec<Value>) -> Result<T> {
-    T::deserialize(Row { columns, values })
+pub(super) fn row<'r, T: DeserializeOwned>(
+    columns: &[SqlColumn],
+    values: impl Iterator<Item = ValueRef<'r>>,
+) -> Result<T> {
+    T::deserialize(Row { columns, values: values.map(Cell) })
         .map_err(|Problem(problem)| Error::invalid("row", format!("does not fit the type: {problem}")))
 }
 
@@ -60,16 +63,16 @@ fn kind(unexpected: &Unexpected<'_>) -> &'static str {
     }
 }
 
-struct Row<'c> {
+struct Row<'c, V> {
     columns: &'c [SqlColumn],
-    values: Vec<Value>,
+    values: V,
 }
 
-impl Row<'_> {
+impl<'r, V: Iterator<Item = Cell<'r>>> Row<'_, V> {
     /// The value of the only column.
-    fn only(mut self) -> Result<Cell, Problem> {
-        match (self.values.pop(), self.values.is_empty()) {
-            (Some(value), true) => Ok(Cell(value)),
+    fn only(mut self) -> Result<Cell<'r>, Problem> {
+        match self.values.next() {
+            Some(cell) if self.columns.len() == 1 => Ok(cell),
             _ => Err(Problem(format!(
                 "the type takes one column and the row has {}; use a struct or a tuple",
                 self.columns.len()
@@ -86,7 +89,7 @@ macro_rules! from_only_column {
     )*};
 }
 
-impl<'de> Deserializer<'de> for Row<'_> {
+impl<'de, 'r, I: Iterator<Item = Cell<'r>>> Deserializer<'de> for Row<'_, I> {
     type Error = Problem;
 
     from_only_column! {
@@ -102,7 +105,7 @@ impl<'de> Deserializer<'de> for Row<'_> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         let names = self.columns.iter().map(SqlColumn::name);
-        visitor.visit_map(MapDeserializer::new(names.zip(self.values.into_iter().map(Cell))))
+        visitor.visit_map(MapDeserializer::new(names.zip(self.values)))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -115,12 +118,12 @@ impl<'de> Deserializer<'de> for Row<'_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        visitor.visit_seq(SeqDeserializer::new(self.values.into_iter().map(Cell)))
+        visitor.visit_seq(SeqDeserializer::new(self.values))
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, Problem> {
-        if length != self.values.len() {
-            return Err(Problem(format!("the row has {} columns, expected {length}", self.values.len())));
+        if length != self.columns.len() {
+            return Err(Problem(format!("the row has {} columns, expected {length}", self.columns.len())));
         }
         self.deserialize_seq(visitor)
     }
@@ -135,7 +138,7 @@ impl<'de> Deserializer<'de> for Row<'_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        if self.values.len() == 1 {
+        if self.columns.len() == 1 {
             self.only()?.deserialize_option(visitor)
         } else {
             visitor.visit_some(self)
@@ -173,16 +176,16 @@ impl<'de> Deserializer<'de> for Row<'_> {
 }
 
 /// One value.
-struct Cell(Value);
+struct Cell<'r>(ValueRef<'r>);
 
-impl IntoDeserializer<'_, Problem> for Cell {
+impl IntoDeserializer<'_, Problem> for Cell<'_> {
     type Deserializer = Self;
     fn into_deserializer(self) -> Self {
         self
     }
 }
 
-impl Cell {
+impl Cell<'_> {
     /// A list, a map or a struct, which is text in JSON.
     fn json<'de, V: Visitor<'de>>(
         self,
@@ -190,8 +193,8 @@ impl Cell {
         visitor: V,
     ) -> Result<V::Value, Problem> {
         match self.0 {
-            Value::Text(text) => {
-                let json = serde_json::from_str(&text).map_err(|_| {
+            ValueRef::Text(text) => {
+                let json = serde_json::from_slice(text).map_err(|_| {
                     Problem("found text that is no JSON, expected a list or a map".to_owned())
                 })?;
                 // Without serde_json's own text, which holds values.
@@ -202,31 +205,31 @@ impl Cell {
     }
 }
 
-impl<'de> Deserializer<'de> for Cell {
+impl<'de> Deserializer<'de> for Cell<'_> {
     type Error = Problem;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         match self.0 {
-            Value::None => visitor.visit_unit(),
-            Value::Integer(integer) => visitor.visit_i64(integer),
-            Value::Real(real) => visitor.visit_f64(real),
-            Value::Text(text) => visitor.visit_string(text),
-            Value::Bytes(bytes) => visitor.visit_byte_buf(bytes),
-            Value::Boolean(_) | Value::Uuid(_) | Value::Time(_) | Value::Nested(_) => {
-                Err(Problem("found a value that SQL has not".to_owned()))
-            }
+            ValueRef::Null => visitor.visit_unit(),
+            ValueRef::Integer(integer) => visitor.visit_i64(integer),
+            ValueRef::Real(real) => visitor.visit_f64(real),
+            ValueRef::Text(text) => match std::str::from_utf8(text) {
+                Ok(text) => visitor.visit_str(text),
+                Err(_) => visitor.visit_bytes(text),
+            },
+            ValueRef::Blob(bytes) => visitor.visit_bytes(bytes),
         }
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         match self.0 {
-            Value::Integer(integer @ (0 | 1)) => visitor.visit_bool(integer == 1),
+            ValueRef::Integer(integer @ (0 | 1)) => visitor.visit_bool(integer == 1),
             _ => self.deserialize_any(visitor),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        if self.0.is_none() { visitor.visit_none() } else { visitor.visit_some(self) }
+        if matches!(self.0, ValueRef::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -243,9 +246,13 @@ impl<'de> Deserializer<'de> for Cell {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Problem> {
-        match self.0 {
-            Value::Text(text) if variants.contains(&text.as_str()) => {
-                visitor.visit_enum::<StringDeserializer<Problem>>(text.into_deserializer())
+        let text = match self.0 {
+            ValueRef::Text(text) => std::str::from_utf8(text).ok(),
+            _ => None,
+        };
+        match text {
+            Some(text) if variants.contains(&text) => {
+                visitor.visit_enum(StrDeserializer::<Problem>::new(text))
             }
             _ => self.json(|json, visitor| json.deserialize_enum(name, variants, visitor), visitor),
         }
@@ -253,7 +260,7 @@ impl<'de> Deserializer<'de> for Cell {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         match self.0 {
-            Value::Bytes(bytes) => visitor.visit_seq(SeqDeserializer::new(bytes.into_iter())),
+            ValueRef::Blob(bytes) => visitor.visit_seq(SeqDeserializer::new(bytes.iter().copied())),
             _ => self.json(|json, visitor| json.deserialize_seq(visitor), visitor),
         }
     }
@@ -297,10 +304,12 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::entity::Value;
+    use crate::sql::rows::borrowed;
 
     fn read<T: DeserializeOwned>(cells: &[(&str, Value)]) -> Result<T> {
         let columns: Vec<SqlColumn> = cells.iter().map(|(name, _)| SqlColumn::named(name)).collect();
-        row(&columns, cells.iter().map(|(_, value)| value.clone()).collect())
+        row(&columns, cells.iter().map(|(_, value)| borrowed(value)))
     }
 
     #[derive(Debug, PartialEq, Deserialize)]

@@ -1,7 +1,7 @@
 //! How much one statement may take, and what stops it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -233,51 +233,87 @@ impl SqlCancel {
     }
 }
 
-/// Why a statement was stopped; 0 while it was not.
+/// Why a statement was stopped.
+const RUNS: u8 = 0;
 const CANCELLED: u8 = 1;
 const RUN_TIME: u8 = 2;
 const MEMORY: u8 = 3;
 
+/// What SQLite asks while a statement runs: whether it may go on. Made once for a connection, since most statements
+/// are over before it is asked.
+#[derive(Default)]
+pub(super) struct Meter {
+    run_time: AtomicU64,
+    memory: AtomicU64,
+    cancel: Mutex<Option<SqlCancel>>,
+    has_cancel: AtomicBool,
+    /// Since the first look: when the statement has to end, and how much memory is too much.
+    bounds: Mutex<Option<(Option<Instant>, u64)>>,
+    stopped: AtomicU8,
+}
+
+impl Meter {
+    /// Lets SQLite ask.
+    pub(super) fn install(connection: &Connection) -> rusqlite::Result<Arc<Self>> {
+        let meter = Arc::new(Self::default());
+        let asked = Arc::clone(&meter);
+        connection.progress_handler(STEPS, Some(move || asked.must_stop()))?;
+        Ok(meter)
+    }
+
+    fn must_stop(&self) -> bool {
+        let mut bounds = self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
+        let (until, memory_max) = *bounds.get_or_insert_with(|| {
+            let run_time = Duration::from_nanos(self.run_time.load(Ordering::Relaxed));
+            let memory_max = memory::used().saturating_add(self.memory.load(Ordering::Relaxed));
+            (Instant::now().checked_add(run_time), memory_max)
+        });
+        let why = if self.is_cancelled() {
+            CANCELLED
+        } else if until.is_some_and(|until| Instant::now() >= until) {
+            RUN_TIME
+        } else if memory::used() > memory_max {
+            MEMORY
+        } else {
+            return false;
+        };
+        self.stopped.store(why, Ordering::Relaxed);
+        true
+    }
+
+    fn is_cancelled(&self) -> bool {
+        let cancel = || self.cancel.lock().unwrap_or_else(PoisonError::into_inner);
+        self.has_cancel.load(Ordering::Relaxed) && cancel().as_ref().is_some_and(SqlCancel::is_cancelled)
+    }
+}
+
 /// Watches one statement while it runs: from here to the drop.
 pub(super) struct Watch<'c> {
-    connection: &'c Connection,
-    limits: SqlLimits,
-    stopped: Arc<AtomicU8>,
+    meter: &'c Meter,
+    limits: &'c SqlLimits,
 }
 
 impl<'c> Watch<'c> {
-    pub(super) fn begin(
-        connection: &'c Connection,
-        limits: &SqlLimits,
-        cancel: Option<&SqlCancel>,
-    ) -> Result<Self> {
+    pub(super) fn begin(meter: &'c Meter, limits: &'c SqlLimits, cancel: Option<&SqlCancel>) -> Result<Self> {
         if cancel.is_some_and(SqlCancel::is_cancelled) {
             return Err(Error::Cancelled);
         }
-        let stopped = Arc::new(AtomicU8::new(0));
-        let until = Instant::now().checked_add(limits.run_time);
-        let memory_max = memory::used().saturating_add(limits.memory);
-        let (said, cancel) = (Arc::clone(&stopped), cancel.cloned());
-        let step = move || {
-            let why = if cancel.as_ref().is_some_and(SqlCancel::is_cancelled) {
-                CANCELLED
-            } else if until.is_some_and(|until| Instant::now() >= until) {
-                RUN_TIME
-            } else if memory::used() > memory_max {
-                MEMORY
-            } else {
-                return false;
-            };
-            said.store(why, Ordering::Relaxed);
-            true
-        };
-        connection.progress_handler(STEPS, Some(step))?;
-        Ok(Self { connection, limits: *limits, stopped })
+        meter
+            .run_time
+            .store(u64::try_from(limits.run_time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        meter.memory.store(limits.memory, Ordering::Relaxed);
+        if let Some(cancel) = cancel {
+            *meter.cancel.lock().unwrap_or_else(PoisonError::into_inner) = Some(cancel.clone());
+            meter.has_cancel.store(true, Ordering::Relaxed);
+        }
+        *meter.bounds.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        meter.stopped.store(RUNS, Ordering::Relaxed);
+        Ok(Self { meter, limits })
     }
 
     /// Why SQLite says that it was interrupted.
     pub(super) fn why(&self) -> Option<Error> {
-        match self.stopped.load(Ordering::Relaxed) {
+        match self.meter.stopped.load(Ordering::Relaxed) {
             CANCELLED => Some(Error::Cancelled),
             RUN_TIME => Some(exceeded(
                 "run time",
@@ -297,7 +333,8 @@ impl<'c> Watch<'c> {
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        // On a connection of our own this can't fail, and the next statement sets its own.
-        let _ = self.connection.progress_handler(0, None::<fn() -> bool>);
+        if self.meter.has_cancel.swap(false, Ordering::Relaxed) {
+            self.meter.cancel.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
     }
 }

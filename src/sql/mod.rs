@@ -89,8 +89,8 @@ impl<'s> Sql<'s> {
     pub fn all<T: DeserializeOwned>(self) -> Result<Vec<T>> {
         self.stream(|rows| {
             let mut all = Vec::new();
-            while let Some(row) = rows.next()? {
-                all.push(row.to()?);
+            while let Some(row) = rows.next_as()? {
+                all.push(row);
             }
             Ok(all)
         })
@@ -102,7 +102,7 @@ impl<'s> Sql<'s> {
     ///
     /// As [`all`](Self::all).
     pub fn first<T: DeserializeOwned>(self) -> Result<Option<T>> {
-        self.stream(|rows| rows.next()?.map(SqlRow::to).transpose())
+        self.stream(|rows| rows.next_as())
     }
 
     /// Reads the result row by row, holding one at a time. The connection is the session's until the closure returns.
@@ -133,7 +133,7 @@ impl<'s> Sql<'s> {
         self.run(|bound| {
             let (mut statement, columns) = bound.prepare(self.text, self.limits)?;
             self.bind_to(&mut statement)?;
-            let watch = Watch::begin(bound.connection(), self.limits, self.cancel.as_ref())?;
+            let watch = Watch::begin(bound.meter(), self.limits, self.cancel.as_ref())?;
             let check = || self.core.check();
             let running =
                 Running { limits: self.limits, watch: &watch, bound, text: self.text, check: &check };
@@ -152,7 +152,7 @@ impl<'s> Sql<'s> {
     /// As [`rows`](Self::rows).
     pub fn explain(self) -> Result<Vec<PlanStep>> {
         self.run(|bound| {
-            let _watch = Watch::begin(bound.connection(), self.limits, self.cancel.as_ref())?;
+            let _watch = Watch::begin(bound.meter(), self.limits, self.cancel.as_ref())?;
             bound.explain(self.text, self.limits)
         })
     }

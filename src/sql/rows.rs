@@ -1,7 +1,9 @@
 //! Rows of a result.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use fallible_streaming_iterator::FallibleStreamingIterator;
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Column, Row, Rows};
 use serde::de::DeserializeOwned;
@@ -78,8 +80,20 @@ impl SqlRow {
     /// # Errors
     ///
     /// [`Error::InvalidInput`](crate::Error::InvalidInput) if the row does not fit the type.
-    pub fn to<T: DeserializeOwned>(self) -> Result<T> {
-        deserialize::row(&self.columns, self.values)
+    pub fn to<T: DeserializeOwned>(&self) -> Result<T> {
+        deserialize::row(&self.columns, self.values.iter().map(borrowed))
+    }
+}
+
+/// A value that came from SQLite.
+pub(super) fn borrowed(value: &Value) -> ValueRef<'_> {
+    match value {
+        Value::Integer(integer) => ValueRef::Integer(*integer),
+        Value::Real(real) => ValueRef::Real(*real),
+        Value::Text(text) => ValueRef::Text(text.as_bytes()),
+        Value::Bytes(bytes) => ValueRef::Blob(bytes),
+        // There are no others in a row.
+        _ => ValueRef::Null,
     }
 }
 
@@ -145,8 +159,8 @@ impl<'r> IntoIterator for &'r SqlRows {
 pub struct SqlStream<'s> {
     columns: Arc<[SqlColumn]>,
     rows: Rows<'s>,
-    /// The first row, which was read to see whether there is a result at all.
-    first: Option<SqlRow>,
+    /// Whether the next row is the first one, which was read to see whether the statement runs.
+    is_first: bool,
     count: u64,
     bytes: u64,
     done: bool,
@@ -179,7 +193,7 @@ impl<'s> SqlStream<'s> {
         let mut stream = Self {
             columns,
             rows,
-            first: None,
+            is_first: true,
             count: 0,
             bytes: 0,
             done: false,
@@ -189,7 +203,7 @@ impl<'s> SqlStream<'s> {
             text,
             check,
         };
-        stream.first = stream.step()?;
+        stream.advance()?;
         Ok(stream)
     }
 
@@ -207,44 +221,79 @@ impl<'s> SqlStream<'s> {
     /// read can meet.
     #[allow(clippy::should_implement_trait)] // an iterator can't end with an error
     pub fn next(&mut self) -> Result<Option<SqlRow>> {
-        if let Some(first) = self.first.take() {
-            return Ok(Some(first));
-        }
-        (self.check)()?;
-        match self.step() {
-            Ok(row) => Ok(row),
-            Err(failed) => {
-                self.done = true;
-                Err(match failed {
-                    Failed::Error(error) | Failed::Refused(error) => error,
-                    // Of a statement that runs SQLite keeps the schema.
-                    Failed::Stale => Error::Busy { reason: "the schema of the file has changed; try again" },
-                })
-            }
-        }
+        let columns = Arc::clone(&self.columns);
+        self.next_with(|values| Ok(SqlRow { values: values.map(owned).collect(), columns }))
     }
 
-    fn step(&mut self) -> Result<Option<SqlRow>, Failed> {
-        if self.done {
-            return Ok(None);
+    /// The next row as a Rust type; [`SqlRow::to`] says how. None after the last one.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next), and [`Error::InvalidInput`] for a row that does not fit the type.
+    pub fn next_as<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
+        let columns = Arc::clone(&self.columns);
+        self.next_with(|values| deserialize::row(&columns, values))
+    }
+
+    fn next_with<R>(&mut self, decode: impl FnOnce(&mut Values<'_, '_>) -> Result<R>) -> Result<Option<R>> {
+        if !std::mem::take(&mut self.is_first) {
+            (self.check)()?;
+            self.advance().map_err(|failed| match failed {
+                Failed::Error(error) | Failed::Refused(error) => error,
+                // Of a statement that runs SQLite keeps the schema.
+                Failed::Stale => Error::Busy { reason: "the schema of the file has changed; try again" },
+            })?;
         }
-        let Some(row) = self.rows.next().map_err(|error| {
-            self.watch.why().map_or_else(|| self.bound.failure(&error, self.text, self.limits), Failed::Error)
-        })?
-        else {
-            self.done = true;
-            return Ok(None);
-        };
-        let values = values(row, self.columns.len())?;
+        let Some(row) = self.rows.get() else { return Ok(None) };
         self.count += 1;
         if self.count > self.limits.rows {
-            return Err(self.limits.describe_rows().into());
+            return Err(self.limits.describe_rows());
         }
-        self.bytes += values.iter().map(|value| value.size() as u64).sum::<u64>();
+        let mut values = Values { row, columns: 0..self.columns.len(), bytes: self.bytes };
+        let decoded = decode(&mut values)?;
+        self.bytes = values.bytes;
         if self.bytes > self.limits.result_bytes {
-            return Err(self.limits.describe_bytes().into());
+            return Err(self.limits.describe_bytes());
         }
-        Ok(Some(SqlRow { columns: Arc::clone(&self.columns), values }))
+        Ok(Some(decoded))
+    }
+
+    /// Goes on to the next row, if there is one.
+    fn advance(&mut self) -> Result<(), Failed> {
+        if self.done {
+            return Ok(());
+        }
+        let outcome = self.rows.advance();
+        self.done = outcome.is_err() || self.rows.get().is_none();
+        outcome.map_err(|error| {
+            self.watch.why().map_or_else(|| self.bound.failure(&error, self.text, self.limits), Failed::Error)
+        })
+    }
+}
+
+/// The values of a row, each asked for once, and their bytes together with those of the rows before.
+struct Values<'r, 's> {
+    row: &'r Row<'s>,
+    columns: Range<usize>,
+    bytes: u64,
+}
+
+impl<'r> Iterator for Values<'r, '_> {
+    type Item = ValueRef<'r>;
+
+    fn next(&mut self) -> Option<ValueRef<'r>> {
+        // There are as many columns as the statement has.
+        let value = self.row.get_ref(self.columns.next()?).ok()?;
+        self.bytes += match value {
+            ValueRef::Null => 0,
+            ValueRef::Integer(_) | ValueRef::Real(_) => 8,
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len() as u64,
+        };
+        Some(value)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.columns.size_hint()
     }
 }
 
@@ -257,20 +306,16 @@ impl std::fmt::Debug for SqlStream<'_> {
     }
 }
 
-fn values(row: &Row<'_>, columns: usize) -> Result<Vec<Value>> {
-    let mut values = Vec::with_capacity(columns);
-    for position in 0..columns {
-        values.push(match row.get_ref(position)? {
-            ValueRef::Null => Value::None,
-            ValueRef::Integer(integer) => Value::Integer(integer),
-            ValueRef::Real(real) => Value::Real(real),
-            // SQLite's text can hold any bytes, such as those of a cast: what is no text is bytes.
-            ValueRef::Text(text) => match std::str::from_utf8(text) {
-                Ok(text) => Value::Text(text.to_owned()),
-                Err(_) => Value::Bytes(text.to_vec()),
-            },
-            ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
-        });
+fn owned(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::None,
+        ValueRef::Integer(integer) => Value::Integer(integer),
+        ValueRef::Real(real) => Value::Real(real),
+        // SQLite's text can hold any bytes, such as those of a cast: what is no text is bytes.
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) => Value::Text(text.to_owned()),
+            Err(_) => Value::Bytes(text.to_vec()),
+        },
+        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
     }
-    Ok(values)
 }

@@ -106,7 +106,9 @@ impl Inner {
         let part = self.part(&place);
         let key = Key { tenants: scope.tenants(), fixed };
         let mut lent = part.sql.get(lane, key).map_err(|error| part.name_in(error))?;
-        let generation = self.generations.of(lane);
+        // Only an organization's connections show what changes outside of its records.
+        let generation =
+            scope.organization_key().map_or((0, 0), |organization| self.generations.of(organization));
         lent.connection = lent.connection.take().filter(|bound| bound.generation == generation);
         if lent.connection.is_none() {
             let home = |connection: &Connection| is_home(connection, lane);
@@ -117,8 +119,9 @@ impl Inner {
                 None => return Ok(None),
             }
         }
-        // What another process changes, nobody says here.
-        Ok(Some(SqlReader { lent, place, keep: !self.is_read_only() }))
+        // What another process changes, nobody says here: who the members are, and where the tenant lives.
+        let keep = !self.is_read_only() || scope.organization_key().is_none() && !self.is_spread();
+        Ok(Some(SqlReader { lent, place, keep }))
     }
 
     /// What a scope's statements see: the entities that its verbs read, the log, an organization's members.

@@ -1,0 +1,1 @@
+SELECT number, changes FROM audit WHERE json_extract(changes, '$.title.after') IS NOT NULL

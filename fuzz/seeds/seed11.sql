@@ -1,0 +1,1 @@
+SELECT * FROM pragma_table_list, task a NATURAL JOIN task b

@@ -1,0 +1,1 @@
+SELECT x'00ff' || printf('%.20c', 'a'), typeof(id), "title" FROM [task] WHERE (title, done) IN (VALUES ('a', 1), ('b', 0))

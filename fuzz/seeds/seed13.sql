@@ -1,0 +1,1 @@
+SELECT title FROM task EXCEPT SELECT name FROM project ORDER BY 1 COLLATE NOCASE -- end

@@ -1,0 +1,1 @@
+INSERT INTO task (title) SELECT title FROM task RETURNING *

@@ -1,0 +1,1 @@
+SELECT * FROM task a FULL JOIN task b ON a.id = b.project WHERE a.rowid IS NULL

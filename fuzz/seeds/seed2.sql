@@ -1,0 +1,1 @@
+SELECT t.title, p.name FROM task t LEFT JOIN project p ON p.id = t.project WHERE t.amount > 2 ORDER BY 1 LIMIT 3

@@ -1,0 +1,1 @@
+WITH task AS (SELECT * FROM _rows_task) SELECT * FROM task

@@ -1,0 +1,1 @@
+SELECT status, count(*) FILTER (WHERE done), sum(amount) OVER (PARTITION BY status ORDER BY title) FROM task GROUP BY 1 HAVING count(*) > 1

@@ -1,0 +1,1 @@
+SELECT j.value FROM task, json_each(task.tags) AS j

@@ -1,0 +1,1 @@
+SELECT count(*) FROM "main"."_ROWS_task" UNION SELECT 1 FROM sqlite_schema

@@ -1,0 +1,1 @@
+SELECT m.user, t.title FROM members m JOIN ticket t ON t.assignee = m.user
