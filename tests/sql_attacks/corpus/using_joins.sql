@@ -141,3 +141,7 @@ SELECT count(*) FROM (SELECT 2 AS _tenant) JOIN main.{rows} AS "main._rows_categ
 -- expect: error
 SELECT count(*) FROM task JOIN (SELECT 2 AS _tenant) USING (_tenant)
 ;;
+-- bytes that anybody has, under an alias and by a column that no index holds
+-- expect: error
+SELECT count(*) FROM (SELECT CAST('{canary} payload 3 of grace {u+0057}k3j' AS BLOB) AS payload) JOIN main.{rows} AS y USING (payload)
+;;
