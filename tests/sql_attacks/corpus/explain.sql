@@ -31,11 +31,9 @@ SELECT title FROM task WHERE status = 'open' OR title = 'x' OR amount > 3 ORDER 
 SELECT p.name FROM project p WHERE EXISTS (SELECT 1 FROM task t WHERE t.project_id = p.id) UNION SELECT label FROM category ORDER BY 1
 ;;
 -- a plan with an alias that is called as a physical table
--- expect: own
 SELECT "{rows}".title FROM task AS "{rows}" ORDER BY 1
 ;;
 -- a plan with an alias that looks like an accepted step
--- expect: own
 SELECT x.title FROM task AS "x USING INDEX _id_task (_tenant=? AND _id=?)" JOIN task AS x USING (id) ORDER BY 1
 ;;
 -- an alias that hides a scan from a guard that reads plans
