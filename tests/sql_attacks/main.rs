@@ -15,7 +15,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tenantry::{Error, Sql, SqlLimits, Value};
 
@@ -139,36 +139,49 @@ struct Seen {
     traced: String,
     /// A plain query, and the same by verbs.
     plain: String,
+    /// How long its rows took.
+    time: Duration,
 }
 
 fn attack(world: &World, attacker: &dyn Attacker, attack: &Attack, turn: u64, lines: &Lines) -> Seen {
     world.turn(turn);
     let time = if attack.is_endless() { SHORT } else { LONG };
     drop(lines.take());
+    let began = Instant::now();
     let rows = attacker.sql(limits(time), &attack.text, &mut |sql| rows_of(bound(sql, &attack.bind)));
+    let took = began.elapsed();
     let plan = attacker.sql(limits(time), &attack.text, &mut |sql| plan_of(bound(sql, &attack.bind)));
     let (traced, plain) = (lines.take(), attacker.plain());
-    Seen { rows, plan, log: attacker.new_entries(), traced, plain }
+    Seen { rows, plan, log: attacker.new_entries(), traced, plain, time: took }
 }
 
-/// What all statements met, by file.
+/// What all statements met, by file, and how long they took.
 #[derive(Default)]
-struct Summary(BTreeMap<String, BTreeMap<Kind, u32>>);
+struct Summary {
+    kinds: BTreeMap<String, BTreeMap<Kind, u32>>,
+    times: Vec<(Duration, String)>,
+}
 
 impl Summary {
-    fn count(&mut self, file: &str, kind: Kind) {
-        *self.0.entry(file.to_owned()).or_default().entry(kind).or_default() += 1;
+    fn count(&mut self, attack: &Attack, seen: &Seen) {
+        let kinds = self.kinds.entry(attack.file.clone()).or_default();
+        *kinds.entry(seen.rows.kind()).or_default() += 1;
+        self.times.push((seen.time, format!("{}: {}", attack.file, attack.what)));
     }
 
-    fn print(&self) {
+    fn print(&mut self) {
         println!(
             "{:28} {:>8} {:>8} {:>8} {:>8}",
             "statements × sessions", "refused", "error", "own", "limit"
         );
-        for (file, kinds) in &self.0 {
+        for (file, kinds) in &self.kinds {
             let of = |kind| kinds.get(&kind).copied().unwrap_or(0);
             let [refused, error, own, limit] = [Kind::Refused, Kind::Error, Kind::Own, Kind::Limit].map(of);
             println!("{file:28} {refused:>8} {error:>8} {own:>8} {limit:>8}");
+        }
+        self.times.sort();
+        for (time, what) in self.times.iter().rev().take(5) {
+            println!("longest: {time:?}, {what}");
         }
     }
 }
@@ -218,7 +231,7 @@ impl Runner {
         let before = self.full.state();
         let seen = self::attack(&self.full, self.full.attacker(scope), attack, self.turn, &self.lines);
         let alone = self::attack(&self.twin, self.twin.attacker(scope), attack, self.turn, &self.lines);
-        self.summary.count(&attack.file, seen.rows.kind());
+        self.summary.count(attack, &seen);
         let allowed = Allowed::by(attack);
         let mut problems = self.marks.look_at(&seen.rows, "rows", &allowed);
         problems.extend(self.marks.look_at(&seen.plan, "plan", &allowed));
@@ -233,7 +246,7 @@ impl Runner {
         problems
     }
 
-    fn finish(self) {
+    fn finish(mut self) {
         self.summary.print();
         let slow = format!("{:?}", self.full.store.slow_operations());
         let mut problems = self.problems;
@@ -326,4 +339,57 @@ fn no_statement_of_a_foreign_corpus_learns_or_changes_anything() {
     };
     assert!(attacks.len() > 100, "{} statements", attacks.len());
     run(&attacks);
+}
+
+/// The checks see what they are for.
+#[test]
+fn marks_names_and_numbers_of_others_are_found() {
+    let world = World::full();
+    let marks = Marks::of(&world);
+    let nothing = Allowed::nothing();
+    let id = *world.foreign.ids.first().unwrap();
+    let hidden = format!("_{:032x}_task", 0xabcdef);
+    for (text, is_found) in [
+        ("a title qz7X", true),
+        ("hex 576B336A", true),
+        (&id.to_string(), true),
+        (&id.simple().to_string(), true),
+        ("no such column: _rows_task.x", true),
+        ("SCAN main._audit", true),
+        ("private_audit", false),
+        (&hidden, true),
+        ("due 2071-05-01", true),
+        ("no such table: taks", false),
+    ] {
+        let found = marks.look_at_text(text, "text", &nothing);
+        assert_eq!(!found.is_empty(), is_found, "{text}: {found:?}");
+        let rows =
+            Outcome::Rows { columns: Vec::new(), rows: vec![vec![Value::from(text.as_bytes().to_vec())]] };
+        assert_eq!(!marks.look_at(&rows, "rows", &nothing).is_empty(), is_found, "{text}");
+    }
+    for (value, is_found) in [
+        (Value::from(137_i64), true),
+        (Value::from(131_i64), true),
+        (Value::from(410_i64), true),
+        (Value::from(5_i64), false),
+        (Value::from(world::AMOUNT + 3.0), true),
+        (Value::from(1.5), false),
+    ] {
+        let rows = Outcome::Rows { columns: Vec::new(), rows: vec![vec![value.clone()]] };
+        assert_eq!(!marks.look_at(&rows, "rows", &nothing).is_empty(), is_found, "{value:?}");
+    }
+}
+
+/// What another tenant does to the file is seen, and a new file.
+#[test]
+fn changes_of_the_files_are_found() {
+    let world = World::full();
+    let before = world.state();
+    assert_eq!(world.changes(&before, false), Vec::<String>::new());
+    assert_eq!(world.changes(&before, true), Vec::<String>::new());
+    world.store.users().rename(&tenantry::UserId::new("bob").unwrap(), "Robert").unwrap();
+    assert_eq!(world.changes(&before, false).len(), 1);
+    assert_eq!(world.changes(&before, true).len(), 1);
+    std::fs::write(world.store.path().with_file_name("new"), "").unwrap();
+    assert_eq!(world.changes(&before, true).len(), 2);
 }
