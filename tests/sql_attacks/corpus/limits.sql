@@ -86,6 +86,7 @@ SELECT coalesce(NULL{repeat 200 ,NULL})
 SELECT count(*) FROM (VALUES (1){repeat 3000 ,(1)})
 ;;
 -- many CTEs that each double
+-- expect: limit
 WITH a AS (SELECT 1 AS x UNION ALL SELECT 2), b AS (SELECT x.x FROM a x, a y), c AS (SELECT x.x FROM b x, b y), d AS (SELECT x.x FROM c x, c y), e AS (SELECT x.x FROM d x, d y), f AS (SELECT x.x FROM e x, e y) SELECT count(*) FROM f x, f y
 ;;
 -- a text of more bytes than statements may have
