@@ -145,3 +145,26 @@ SELECT count(*) FROM task JOIN (SELECT 2 AS _tenant) USING (_tenant)
 -- expect: error
 SELECT count(*) FROM (SELECT CAST('{canary} payload 3 of grace {u+0057}k3j' AS BLOB) AS payload) JOIN main.{rows} AS y USING (payload)
 ;;
+-- the plain view of an entity that the session does not read
+-- expect: error
+-- in: user
+SELECT text FROM (SELECT NULL AS text) FULL JOIN main.note USING (text)
+;;
+-- the plain view of a user's entity, from within an organization
+-- expect: error
+-- in: organization
+SELECT text FROM (SELECT NULL AS text) NATURAL FULL JOIN main.diary
+;;
+-- owners' column of the plain view
+-- expect: error
+SELECT count(*) FROM (SELECT 'ada' AS owner, 'ada' AS user) NATURAL JOIN main.task
+;;
+-- a table without a schema behind a parenthesis and a comment
+-- expect: error
+SELECT count(*) FROM (SELECT 2 AS _tenant) JOIN(/**/{rows}/**/)USING(_tenant)
+;;
+-- letters in capitals behind a parameter
+-- expect: error
+-- bind: [2]
+SELECT count(*) FROM (SELECT ?1 AS _TENANT) NATURAL JOIN _ROWS_DIARY
+;;
