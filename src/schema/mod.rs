@@ -210,3 +210,25 @@ fn difference(stored: &Definition, wanted: &Definition) -> String {
     }
     "its indexes differ".to_owned()
 }
+
+/// Tables of statistics, which `ANALYZE` makes (<https://sqlite.org/lang_analyze.html>): they hold samples of all
+/// tenants' values, and would choose the plans of tenants' own SQL. No statement of the store's own needs them.
+fn statistics(connection: &Connection) -> Result<Vec<String>> {
+    let sql =
+        "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name LIKE 'sqlite\\_stat%' ESCAPE '\\'";
+    let mut statement = connection.prepare(sql)?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    Ok(names.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(crate) fn has_statistics(connection: &Connection) -> Result<bool> {
+    Ok(!statistics(connection)?.is_empty())
+}
+
+/// Takes them out of the file again.
+pub(crate) fn drop_statistics(connection: &Connection) -> Result<()> {
+    for table in statistics(connection)? {
+        connection.execute_batch(&format!("DROP TABLE main.{table}"))?;
+    }
+    Ok(())
+}

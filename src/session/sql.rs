@@ -31,6 +31,9 @@ impl<S: tenancy::Scope> Session<S> {
     /// Comparisons of ids, references, texts, numbers and booleans use the entity's indexes; those of times, nested values and
     /// expressions look at all of the tenant's rows.
     ///
+    /// A text must not hold the names of the file's own tables, of SQLite's, and of its modules (`_user`, `sqlite_schema`,
+    /// `dbstat`, anything with `_rows_`), not even within a literal: give such a value as a parameter.
+    ///
     /// A statement sees what is committed. It runs on a connection of its own, so it is not there in a
     /// [`transaction`](Self::transaction) or [`read`](Self::read), whose state it could not see:
     ///

@@ -3,12 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use hashlink::DefaultHashBuilder;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 use super::functions::FUNCTIONS;
+use super::problem;
 
 /// SQLite's own functions that tell nothing but of their arguments, the clock, and rows that the statement reads.
 /// `LIKE`, `GLOB`, `->` and the words like `CURRENT_DATE` are functions too.
@@ -144,9 +145,25 @@ pub(super) struct Rules {
     pub(super) hidden: HashMap<String, Vec<String>, DefaultHashBuilder>,
     /// What else has a name in the file, and modules, in lower case.
     pub(super) names: HashSet<String>,
+    /// Of these, what could be read if it were named: tables, and modules that are tables by themselves.
+    pub(super) tables: HashSet<String>,
 }
 
 impl Rules {
+    /// A table of the file or of SQLite that a text names, or could. SQLite asks nobody about a table of which a join
+    /// reads only the columns of `USING`, or those that `NATURAL` finds. A name has to stand in the text as it is, in
+    /// whatever quotes, and single ones stand for names too; there are no escapes but doubled quotes
+    /// (<https://sqlite.org/lang_keywords.html>), and the beginning of an entity's table has none.
+    pub(super) fn forbidden<'t>(&self, text: &'t str) -> Option<&'t str> {
+        problem::names(text).find(|name| {
+            let name = name.to_ascii_lowercase();
+            self.tables.contains(&name)
+                || name.contains("_rows_")
+                || name.starts_with("sqlite_")
+                || name.starts_with("pragma_")
+        })
+    }
+
     fn read(&self, table: &str, column: &str, database: Option<&str>, accessor: Option<&str>) -> bool {
         let folded = || table.to_ascii_lowercase();
         match database {
@@ -196,10 +213,9 @@ impl Rules {
 }
 
 /// Where the authorizer and its connection meet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gate {
-    /// None while the connection is made, by us alone.
-    rules: OnceLock<Rules>,
+    rules: Rules,
     /// What is being prepared, by us. At any other moment everything is refused: SQLite prepares a statement anew by
     /// itself when the schema has changed, and nobody would look at that plan.
     mode: AtomicU8,
@@ -215,17 +231,14 @@ const STATEMENT: u8 = 1;
 const VERSION: u8 = 2;
 
 impl Gate {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self { rules, mode: AtomicU8::new(CLOSED), asked: AtomicU64::new(0), refused: Mutex::default() }
+    }
+
     pub(super) fn decide(&self, context: &AuthContext<'_>) -> Authorization {
-        let Some(rules) = self.rules.get() else {
-            // Statistics of all tenants' rows would choose the plans of each, and could be told from them. SQLite
-            // reads them, when it loads the schema, by a statement of its own; refused, it goes on without.
-            let is_statistics =
-                matches!(context.action, AuthAction::Read { table_name, .. } if is_statistics(table_name));
-            return if is_statistics { Authorization::Deny } else { Authorization::Allow };
-        };
         self.asked.fetch_add(1, Ordering::Relaxed);
         let decided = match self.mode.load(Ordering::Relaxed) {
-            STATEMENT => rules.decide(context),
+            STATEMENT => self.rules.decide(context),
             VERSION => match context.action {
                 AuthAction::Pragma { pragma_name: "schema_version", pragma_value: None } => Ok(()),
                 _ => Err(Refused::Statement),
@@ -239,12 +252,6 @@ impl Gate {
                 Authorization::Deny
             }
         }
-    }
-
-    /// From here on the rules hold.
-    pub(super) fn arm(&self, rules: Rules) {
-        // Once: a connection serves one scope for its whole life.
-        let _ = self.rules.set(rules);
     }
 
     /// Lets a tenant's statement be prepared.
@@ -266,7 +273,11 @@ impl Gate {
         result
     }
 
-    /// How often it was asked since it was armed.
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// How often it was asked.
     pub(super) fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
     }
@@ -274,12 +285,8 @@ impl Gate {
     /// What was refused first, since it was asked for last, and by which rules.
     pub(super) fn refused(&self) -> Option<(Refused, &Rules)> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
-        refused.zip(self.rules.get())
+        refused.map(|refused| (refused, &self.rules))
     }
-}
-
-fn is_statistics(table: &str) -> bool {
-    table.get(..11).is_some_and(|start| start.eq_ignore_ascii_case("sqlite_stat"))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hashlink::LruCache;
+use rusqlite::hooks::AuthContext;
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 
 use super::authorizer::{Gate, Rules};
@@ -14,6 +15,7 @@ use super::rows::SqlColumn;
 use super::{functions, problem};
 use crate::error::{Error, Result};
 use crate::identity::{Membership, TenantKey};
+use crate::schema;
 use crate::statement::View;
 use crate::store::connection;
 
@@ -30,6 +32,15 @@ pub(crate) struct Seen {
     pub(crate) views: Vec<View>,
     /// An organization's.
     pub(crate) members: Option<Vec<Membership>>,
+}
+
+/// Why a file can't be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// Another process has moved the tenant.
+    NotAtHome,
+    /// It holds statistics.
+    Statistics,
 }
 
 /// Whether the tenant is at home in a file.
@@ -68,47 +79,45 @@ impl From<Error> for Failed {
 }
 
 impl Bound {
-    /// Opens one. `is_home` is asked before the rules hold, in a read transaction in which the connection then stays;
-    /// there is none if the tenant is not at home in the file.
+    /// Opens one. `is_home` is asked before the rules hold, in a read transaction in which the connection then stays.
     pub(crate) fn open(
         path: &Path,
         seen: &Seen,
         fixed: FixedLimits,
         generation: (u64, u64),
         is_home: Option<IsHome<'_>>,
-    ) -> Result<Option<Self>> {
-        let gate = Arc::new(Gate::default());
-        let connection = connection::sql(path, |connection| {
-            let gate = Arc::clone(&gate);
-            Ok(connection
-                .authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| gate.decide(&context)))?)
-        })?;
+    ) -> Result<Result<Self, Unfit>> {
+        let connection = connection::sql(path)?;
         functions::register(&connection)?;
         if let Some(is_home) = is_home {
             connection.execute_batch("BEGIN")?;
             if !is_home(&connection)? {
-                return Ok(None);
+                return Ok(Err(Unfit::NotAtHome));
             }
+        }
+        // First: what changes from here on is seen when a statement is prepared.
+        let schema_version = version(&connection)?;
+        if schema::has_statistics(&connection)? {
+            return Ok(Err(Unfit::Statistics));
         }
         let secret = secret()?;
         let (rules, paths) = make_views(&connection, seen, &secret)?;
-        let schema_version = version(&connection)?;
         connection.pragma_update(None, "query_only", true)?;
         fixed.apply(&connection)?;
         connection.flush_prepared_statement_cache();
         let meter = Meter::install(&connection)?;
-        let version_text = format!("PRAGMA schema_version -- {secret}");
-        gate.arm(rules);
-        let columns = RefCell::new(LruCache::new(connection::SQL_STATEMENTS));
-        Ok(Some(Self {
+        let gate = Arc::new(Gate::new(rules));
+        let asked = Arc::clone(&gate);
+        connection.authorizer(Some(move |context: AuthContext<'_>| asked.decide(&context)))?;
+        Ok(Ok(Self {
             connection,
             gate,
             meter,
             paths,
+            version_text: format!("PRAGMA schema_version -- {secret}"),
             secret,
             schema_version,
-            version_text,
-            columns,
+            columns: RefCell::new(LruCache::new(connection::SQL_STATEMENTS)),
             generation,
         }))
     }
@@ -159,7 +168,10 @@ impl Bound {
             return Err(Failed::Refused(problem::of_statement(text)));
         }
         if statement.column_count() == 0 {
-            return Err(sql("the text holds no statement; write a SELECT").into());
+            return Err(problem::of_nothing(text).map_or_else(Failed::Error, Failed::Refused));
+        }
+        if let Some(name) = self.gate.rules().forbidden(text) {
+            return Err(Failed::Refused(problem::of_forbidden(name)));
         }
         let plan = self.plan_of(text, limits)?;
         if !self.paths.accepts(&plan) {
@@ -286,6 +298,10 @@ fn make_views(connection: &Connection, seen: &Seen, secret: &str) -> Result<(Rul
     let names = "SELECT lower(name) FROM main.sqlite_schema UNION SELECT lower(name) FROM pragma_module_list";
     let mut statement = connection.prepare(names)?;
     rules.names = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let tables = "SELECT lower(name) FROM main.sqlite_schema WHERE type = 'table' \
+                  UNION SELECT lower(name) FROM pragma_module_list WHERE name NOT LIKE 'json%'";
+    let mut statement = connection.prepare(tables)?;
+    rules.tables = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     Ok((rules, paths))
 }
 

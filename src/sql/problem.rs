@@ -40,6 +40,19 @@ pub(super) fn not_allowed(what: &str) -> Error {
     Error::AccessDenied { reason: format!("not allowed: {what}") }
 }
 
+/// What a statement is told that names a table which is not the tenant's.
+pub(super) fn of_forbidden(name: &str) -> Error {
+    Error::Sql { problem: format!("no such table: {name}") }
+}
+
+/// What a statement without a result is told: that it is none, or that it is no `SELECT`.
+pub(super) fn of_nothing(text: &str) -> Result<Error, Error> {
+    match statement_word(text) {
+        NO_WORD => Err(Error::Sql { problem: "the text holds no statement; write a SELECT".to_owned() }),
+        _ => Ok(of_statement(text)),
+    }
+}
+
 /// What a statement that is no `SELECT` is told.
 pub(super) fn of_statement(text: &str) -> Error {
     let word = statement_word(text);
@@ -79,13 +92,16 @@ const STATEMENTS: [&str; 20] = [
     "EXPLAIN",
 ];
 
+/// Of a statement that does something else.
+const NO_WORD: &str = "this statement";
+
 /// The word that says what a statement does, which may stand behind `WITH`.
 fn statement_word(text: &str) -> &'static str {
     let known = |word: &str| STATEMENTS.into_iter().find(|known| known.eq_ignore_ascii_case(word));
     let mut words = words(text);
     let first = words.next().unwrap_or("");
     let found = known(first).or_else(|| words.find_map(known));
-    found.unwrap_or("this statement")
+    found.unwrap_or(NO_WORD)
 }
 
 /// The words of a statement outside of quotes and comments.
@@ -112,6 +128,11 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// All words of a text, also in quotes and comments.
+pub(super) fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !is_word(c)).filter(|word| !word.is_empty())
+}
+
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
 }
@@ -130,7 +151,7 @@ pub(super) fn of_message(message: &str, text: &str, otherwise: &str) -> Error {
 }
 
 fn words_of_message(message: &str) -> impl Iterator<Item = &str> {
-    message.split(|c: char| !is_word(c)).map(|word| word.trim_matches('\'')).filter(|word| !word.is_empty())
+    names(message)
 }
 
 /// The words of SQLite's messages about statements and about values

@@ -35,8 +35,11 @@ pub(crate) enum Reached {
 }
 
 /// The columns that every record has beside its entity's own, and how they are shown.
-const RECORD: [(&str, &str); 3] =
-    [("version", "_version"), ("created", "uuid_time(_id)"), ("updated", "utc_text(_updated)")];
+const RECORD: [(&str, &str); 3] = [
+    ("version", "_version"),
+    ("created", "CAST(uuid_time(_id) AS TEXT)"),
+    ("updated", "CAST(utc_text(_updated) AS TEXT)"),
+];
 
 impl Table {
     /// The rows that a session reaches, as it sees them.
@@ -47,15 +50,17 @@ impl Table {
         for (column, physical_column) in definition.columns().iter().zip(&self.columns) {
             let name = &physical_column.name;
             let shown = match (column.kind(), &physical_column.target) {
-                (ColumnKind::Time, _) => format!("utc_text({name}) AS {name}"),
-                (ColumnKind::Nested, _) => format!("messagepack_json({name}) AS {name}"),
+                (ColumnKind::Time, _) => format!("{} AS {name}", text(&format!("utc_text({name})"))),
+                (ColumnKind::Nested, _) => {
+                    format!("{} AS {name}", text(&format!("messagepack_json({name})")))
+                }
                 (ColumnKind::Reference { entity, .. }, Some(target)) if target.soft => {
                     tables.push(physical(entity));
                     let (table, own) = (&target.table, &self.name);
                     // None in a scope without the organization, which no session of members is.
                     let organization = reach.organization.map_or(-1, TenantKey::get);
                     format!(
-                        "(SELECT {table}._id FROM main.{table} WHERE {table}._tenant = {organization} AND {table}._id = {own}.{name}) AS {name}"
+                        "CAST((SELECT {table}._id FROM main.{table} WHERE {table}._tenant = {organization} AND {table}._id = {own}.{name}) AS TEXT) AS {name}"
                     )
                 }
                 _ => name.clone(),
@@ -95,6 +100,12 @@ impl Table {
     }
 }
 
+/// What an expression gives, as a column of text: comparisons treat a column otherwise than an expression
+/// (<https://sqlite.org/datatype3.html#type_affinity>).
+fn text(expression: &str) -> String {
+    format!("CAST({expression} AS TEXT)")
+}
+
 fn physical(entity: &str) -> String {
     unquote(&super::table::physical(entity))
 }
@@ -108,14 +119,20 @@ fn unquote(name: &str) -> String {
 pub(crate) fn log_view(name: &str, tenant: TenantKey) -> View {
     let mask = (1_i64 << TenantKey::NUMBER_BITS) - 1;
     let user = |column: &str| {
-        format!("(SELECT _user.id FROM main._user WHERE _user.key = _audit.{column}) AS {column}")
+        format!(
+            "CAST((SELECT _user.id FROM main._user WHERE _user.key = _audit.{column}) AS TEXT) AS {column}"
+        )
     };
-    let mut select = format!("SELECT key & {mask} AS number, txn, {}, {}", user("actor"), user("admin"));
+    let mut select =
+        format!("SELECT CAST(key & {mask} AS INTEGER) AS number, txn, {}, {}", user("actor"), user("admin"));
     let _ = write!(
         select,
-        ", uuid_text(device) AS device, clock, utc_text(time) AS time, action, entity, uuid_text(record) AS record, \
-         outcome, definition, undoes, audit_json(body) AS changes \
+        ", {} AS device, clock, {} AS time, action, entity, {} AS record, outcome, definition, undoes, {} AS changes \
          FROM main._audit INDEXED BY sqlite_autoindex__audit_1 WHERE key BETWEEN {} AND {}",
+        text("uuid_text(device)"),
+        text("utc_text(time)"),
+        text("uuid_text(record)"),
+        text("audit_json(body)"),
         tenant.first(),
         tenant.last()
     );

@@ -111,11 +111,9 @@ pub(crate) fn reader(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// A read-only connection for one tenant's own SQL, for as long as it lives. `first` runs before SQLite has
-/// looked at the file.
-pub(crate) fn sql(path: &Path, first: impl FnOnce(&Connection) -> Result<()>) -> Result<Connection> {
+/// A read-only connection for one tenant's own SQL, for as long as it lives.
+pub(crate) fn sql(path: &Path) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, READ_ONLY)?;
-    first(&connection)?;
     harden(&connection)?;
     for (setting, on) in [
         (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),

@@ -8,13 +8,14 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::inner::{Inner, is_home};
+use super::part::Part;
 use super::pool::{Lent, Pool, Texts};
 use super::spread::Place;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
-use crate::schema::identities;
+use crate::schema::{self, identities};
 use crate::scope::Scope;
-use crate::sql::{Bound, FixedLimits, IsHome, Key, Seen, SqlLimits};
+use crate::sql::{Bound, FixedLimits, IsHome, Key, Seen, SqlLimits, Unfit};
 use crate::statement::log_view;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +31,17 @@ const TEXTS: Texts = Texts {
 pub(super) fn pool(size: u32, wait_max: Duration) -> std::sync::Arc<SqlPool> {
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     SqlPool::new(size, SqlPool::share_of(size), wait_max, TEXTS)
+}
+
+/// Takes out of a file what `ANALYZE` put there, which another tool must have called.
+fn drop_statistics(part: &Part, lane: TenantKey) -> Result<()> {
+    if part.is_read_only() {
+        return Err(Error::Schema {
+            problem: "the file holds statistics of `ANALYZE`, which hold values of all tenants and would choose the plans of their SQL; open it for writing and ask there once, or drop the tables sqlite_stat1 and sqlite_stat4".to_owned(),
+        });
+    }
+    tracing::warn!("another tool has run ANALYZE on the store's file; its statistics are dropped");
+    part.committer()?.exclusive(lane, |writer| schema::drop_statistics(writer.connection()))
 }
 
 /// How often what an organization's connections were made of has changed: its members, and the names of users.
@@ -115,8 +127,13 @@ impl Inner {
             let looked_up = self.is_moved_by_others().then_some(&home as IsHome<'_>);
             let opened = Bound::open(part.path(), &self.seen(scope)?, fixed, generation, looked_up);
             match opened.map_err(|error| part.name_in(error))? {
-                Some(bound) => lent.connection = Some(Box::new(bound)),
-                None => return Ok(None),
+                Ok(bound) => lent.connection = Some(Box::new(bound)),
+                Err(Unfit::NotAtHome) => return Ok(None),
+                Err(Unfit::Statistics) => {
+                    drop(lent);
+                    drop_statistics(part, lane)?;
+                    return self.sql_of(scope, fixed);
+                }
             }
         }
         // What another process changes, nobody says here: who the members are, and where the tenant lives.
