@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rusqlite::Connection;
-use rusqlite::types::Value as Sql;
+use rusqlite::types::{Value as Sql, ValueRef};
 use tempfile::TempDir;
 use tenantry::{
     Builder, Entity, Error, Id, Record, SqlLimits, Store, TenantSession, Timestamp, UserId, Uuid, Value,
@@ -180,7 +180,8 @@ pub(crate) fn plain(session: &TenantSession) -> Connection {
              CREATE TABLE project (id TEXT PRIMARY KEY, name TEXT, rank INTEGER, version INTEGER, created TEXT, updated TEXT);
              CREATE TABLE task (id TEXT PRIMARY KEY, title TEXT, status TEXT, n INTEGER, amount REAL, done INTEGER, due TEXT,
                  tags TEXT, payload BLOB, project TEXT, label TEXT, version INTEGER, created TEXT, updated TEXT);
-             CREATE TABLE audit (number INTEGER PRIMARY KEY, action TEXT, entity TEXT, record TEXT, outcome TEXT);
+             CREATE TABLE audit (number INTEGER PRIMARY KEY, action TEXT, entity TEXT, record TEXT, outcome TEXT,
+                 admin TEXT); -- without a value, which alone matters where NATURAL compares all columns
              CREATE INDEX task_status ON task (status, amount);",
         )
         .expect("tables");
@@ -223,7 +224,14 @@ pub(crate) fn plain(session: &TenantSession) -> Connection {
         let entity = entry.entity.map_or(Sql::Null, Sql::Text);
         insert(
             "audit",
-            vec![Sql::Integer(number), text(entry.action), entity, maybe(entry.record), text(entry.outcome)],
+            vec![
+                Sql::Integer(number),
+                text(entry.action),
+                entity,
+                maybe(entry.record),
+                text(entry.outcome),
+                Sql::Null,
+            ],
         );
     }
     connection
@@ -236,19 +244,25 @@ pub(crate) fn ask(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Ve
     let mut rows = statement.raw_query();
     let mut answer = Vec::new();
     while let Some(row) = rows.next()? {
-        let value = |column| {
-            Ok(match row.get::<_, Sql>(column)? {
-                Sql::Null => Value::None,
-                Sql::Integer(integer) => Value::Integer(integer),
-                Sql::Real(real) => Value::Real(real),
-                Sql::Text(text) => Value::Text(text),
-                Sql::Blob(bytes) => Value::Bytes(bytes),
-            })
-        };
         if answer.len() > ROWS {
             break; // The session has given up too.
         }
-        answer.push((0..columns).map(value).collect::<rusqlite::Result<_>>()?);
+        answer.push(
+            (0..columns).map(|column| row.get_ref(column).map(value)).collect::<rusqlite::Result<_>>()?,
+        );
     }
     Ok(answer)
+}
+
+fn value(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::None,
+        ValueRef::Integer(integer) => Value::Integer(integer),
+        ValueRef::Real(real) => Value::Real(real),
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) => Value::Text(text.to_owned()),
+            Err(_) => Value::Bytes(text.to_vec()),
+        },
+        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+    }
 }
