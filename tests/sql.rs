@@ -319,6 +319,33 @@ fn ids_and_references_are_searched_by_index() {
 }
 
 #[test]
+fn membership_in_what_a_subquery_gives_is_answered_in_every_place() {
+    let store = builder().temporary().unwrap();
+    let (ada, grace) = (user(&store, "ada"), user(&store, "grace"));
+    let garden = ada.insert(&Project { name: "garden".into() }).unwrap();
+    ada.insert(&Task { project: Some(garden), ..task("dig") }).unwrap();
+    ada.insert(&task("rest")).unwrap();
+    grace.insert(&Project { name: "rest".into() }).unwrap();
+    grace.insert(&task("garden")).unwrap();
+    for (sql, expected) in [
+        ("SELECT title FROM task WHERE project IN (SELECT id FROM project WHERE name LIKE 'g%')", "dig"),
+        ("SELECT title FROM task WHERE id IN (SELECT id FROM task WHERE title = 'dig')", "dig"),
+        ("SELECT title FROM task WHERE title NOT IN (SELECT title FROM task WHERE project IS NULL)", "dig"),
+        ("SELECT name FROM project WHERE id IN (SELECT project FROM task)", "garden"),
+        ("SELECT title FROM task WHERE title || '' IN (SELECT 'dig' UNION SELECT name FROM project)", "dig"),
+        ("SELECT CASE WHEN 'rest' IN (SELECT name FROM project) THEN 'seen' ELSE 'unseen' END", "unseen"),
+        ("SELECT iif('garden' NOT IN (SELECT title FROM task), 'unseen', 'seen')", "unseen"),
+        (
+            "WITH t AS (SELECT title FROM task) SELECT 'none' WHERE ('rest', 1) IN (SELECT title, 1 FROM t)",
+            "none",
+        ),
+    ] {
+        let told = ada.sql(sql).all::<String>();
+        assert_eq!(told.unwrap_or_else(|error| panic!("{sql}: {error}")), [expected], "{sql}");
+    }
+}
+
+#[test]
 fn writing_names_the_verb_and_every_refusal_is_on_record() {
     let store = builder().temporary().unwrap();
     let ada = user(&store, "ada");
