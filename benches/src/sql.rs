@@ -208,30 +208,31 @@ fn by_hand(case: &Case, tenant: &Tenant, bare: &Connection, number: usize) -> Re
     if case.by_id {
         params.push(tenant.ids[number % tenant.ids.len()].to_string().into());
     }
-    let mut rows = statement.query(params_from_iter(params))?;
-    let mut found = 0;
-    while let Some(row) = rows.next()? {
-        found += match case.sql {
-            GET | LIST => {
-                let got: Got = (
-                    row.get(0)?,
-                    row.get(1)?,
-                    row.get(2)?,
-                    row.get(3)?,
-                    row.get(4)?,
-                    row.get(5)?,
-                    row.get(6)?,
-                );
-                usize::from(!got.1.is_empty())
-            }
-            JOIN => usize::from(!(row.get::<_, String>(0)?, row.get::<_, String>(1)?).0.is_empty()),
-            COUNT => usize::try_from(row.get::<_, i64>(0)?)?,
-            _ => {
-                let got: (String, i64, i64, f64, String) =
-                    (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
-                usize::from(got.1 > 0)
-            }
-        };
+    let rows = statement.query(params_from_iter(params))?;
+    match case.sql {
+        GET | LIST => counted(rows.mapped(got)),
+        JOIN => counted(rows.mapped(|row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))),
+        COUNT => {
+            let counts = rows.mapped(|row| row.get::<_, i64>(0)).collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(usize::try_from(counts[0])?)
+        }
+        _ => counted(rows.mapped(|row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, i64>(1)?,
+                row.get::<_, i64>(2)?,
+                row.get::<_, f64>(3)?,
+                row.get::<_, String>(4)?,
+            ))
+        })),
     }
-    Ok(found)
+}
+
+fn got(row: &rusqlite::Row<'_>) -> rusqlite::Result<Got> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+}
+
+/// As many as there are, all of them held as the other side does.
+fn counted<T>(rows: impl Iterator<Item = rusqlite::Result<T>>) -> Result<usize> {
+    Ok(rows.collect::<rusqlite::Result<Vec<T>>>()?.len())
 }
