@@ -52,6 +52,16 @@ pub(crate) struct Bound {
     pub(crate) generation: (u64, u64),
 }
 
+/// What became of an attempt to open one.
+pub(crate) enum Opened {
+    Bound(Box<Bound>),
+    /// The tenant is not at home in the file.
+    Elsewhere,
+    /// The file holds statistics of all tenants' values. SQLite has taken them in with the schema, when no authorizer is
+    /// asked, so that plans would depend on them.
+    Statistics,
+}
+
 /// Why a statement did not run.
 pub(super) enum Failed {
     Error(Error),
@@ -68,15 +78,14 @@ impl From<Error> for Failed {
 }
 
 impl Bound {
-    /// Opens one. `is_home` is asked before the rules hold, in a read transaction in which the connection then stays;
-    /// there is none if the tenant is not at home in the file.
+    /// Opens one. `is_home` is asked before the rules hold, in a read transaction in which the connection then stays.
     pub(crate) fn open(
         path: &Path,
         seen: &Seen,
         fixed: FixedLimits,
         generation: (u64, u64),
         is_home: Option<IsHome<'_>>,
-    ) -> Result<Option<Self>> {
+    ) -> Result<Opened> {
         let gate = Arc::new(Gate::default());
         let connection = connection::sql(path, |connection| {
             let gate = Arc::clone(&gate);
@@ -87,12 +96,16 @@ impl Bound {
         if let Some(is_home) = is_home {
             connection.execute_batch("BEGIN")?;
             if !is_home(&connection)? {
-                return Ok(None);
+                return Ok(Opened::Elsewhere);
             }
         }
         let secret = secret()?;
         let (rules, paths) = make_views(&connection, seen, &secret)?;
         let schema_version = version(&connection)?;
+        // Afterwards: what comes in later makes the version another one.
+        if has_statistics(&connection)? {
+            return Ok(Opened::Statistics);
+        }
         connection.pragma_update(None, "query_only", true)?;
         fixed.apply(&connection)?;
         connection.flush_prepared_statement_cache();
@@ -100,7 +113,7 @@ impl Bound {
         let version_text = format!("PRAGMA schema_version -- {secret}");
         gate.arm(rules);
         let columns = RefCell::new(LruCache::new(connection::SQL_STATEMENTS));
-        Ok(Some(Self {
+        let bound = Self {
             connection,
             gate,
             meter,
@@ -110,7 +123,8 @@ impl Bound {
             version_text,
             columns,
             generation,
-        }))
+        };
+        Ok(Opened::Bound(Box::new(bound)))
     }
 
     pub(super) fn meter(&self) -> &Meter {
@@ -162,13 +176,14 @@ impl Bound {
             return Err(sql("the text holds no statement; write a SELECT").into());
         }
         let plan = self.plan_of(text, limits)?;
+        // First: the plan of another schema says nothing.
+        if self.gate.version(|| self.version()).map_err(Error::from)? != self.schema_version {
+            return Err(Failed::Stale);
+        }
         if !self.paths.accepts(&plan) {
             return Err(Failed::Refused(problem::not_allowed(
                 "a query that SQLite would answer by looking at more than this tenant's rows; write it in another way",
             )));
-        }
-        if self.gate.version(|| self.version()).map_err(Error::from)? != self.schema_version {
-            return Err(Failed::Stale);
         }
         Ok(statement.columns().iter().map(SqlColumn::new).collect())
     }
@@ -260,6 +275,12 @@ fn contains_folded(text: &str, word: &str) -> bool {
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA schema_version", [], |row| row.get(0))
+}
+
+fn has_statistics(connection: &Connection) -> rusqlite::Result<bool> {
+    let tables =
+        "SELECT EXISTS (SELECT 1 FROM main.sqlite_schema WHERE name LIKE 'sqlite#_stat%' ESCAPE '#')";
+    connection.query_row(tables, [], |row| row.get(0))
 }
 
 /// Makes what the scope sees: behind each view one that has a hidden name, since the name that SQLite gives as the

@@ -19,7 +19,7 @@ pub use limits::{SqlCancel, SqlLimits};
 pub use plan::PlanStep;
 pub use rows::{SqlColumn, SqlRow, SqlRows, SqlStream};
 
-pub(crate) use bound::{Bound, IsHome, Key, Seen};
+pub(crate) use bound::{Bound, IsHome, Key, Opened, Seen};
 pub(crate) use limits::FixedLimits;
 
 use rusqlite::Statement;

@@ -32,6 +32,8 @@ impl Durability {
 
 /// How long SQLite waits for a lock of another process before it says that it is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the removal of statistics waits for the writer, which the same thread may hold.
+const STATISTICS_TIMEOUT: Duration = Duration::from_secs(1);
 /// What the file of the write-ahead log may keep.
 const LOG_BYTES: i64 = 96 << 20;
 /// Statements that a connection keeps prepared.
@@ -90,6 +92,16 @@ pub(crate) fn checkpointer(path: &Path) -> Result<Connection> {
     harden(&connection)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(connection)
+}
+
+/// Removes the tables in which SQLite keeps statistics. Not by the writer: who asks SQL may hold it.
+pub(crate) fn drop_statistics(path: &Path) -> Result<()> {
+    let connection = Connection::open_with_flags(path, READ_WRITE)?;
+    harden(&connection)?;
+    connection.busy_timeout(STATISTICS_TIMEOUT)?;
+    let tables = (1..=4).map(|number| format!("DROP TABLE IF EXISTS main.sqlite_stat{number};"));
+    let all: String = tables.collect();
+    Ok(connection.execute_batch(&format!("BEGIN IMMEDIATE; {all} COMMIT"))?)
 }
 
 /// A connection to an empty file that becomes a store. It is no WAL yet, so that the file is

@@ -102,6 +102,18 @@ impl Part {
             .ok_or_else(|| Error::ReadOnly { reason: "the store is open only for reading".to_owned() })
     }
 
+    /// Removes what another tool's `ANALYZE` has left in the file.
+    pub(super) fn drop_statistics(&self) -> Result<()> {
+        if self.is_read_only() {
+            return Err(Error::ReadOnly {
+                reason: "the file holds statistics of all tenants' values, which another tool made by ANALYZE and which \
+                         would change plans; a program that has the store open for writing removes them at its next SQL"
+                    .to_owned(),
+            });
+        }
+        connection::drop_statistics(&self.path)
+    }
+
     /// Whether everything that was decided for it has been carried out in it.
     pub(super) fn is_caught_up(&self) -> bool {
         self.decided.load(Ordering::Acquire) <= self.applied.load(Ordering::Acquire)

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::schema::identities;
 use crate::scope::Scope;
-use crate::sql::{Bound, FixedLimits, IsHome, Key, Seen, SqlLimits};
+use crate::sql::{Bound, FixedLimits, IsHome, Key, Opened, Seen, SqlLimits};
 use crate::statement::log_view;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -113,10 +113,20 @@ impl Inner {
         if lent.connection.is_none() {
             let home = |connection: &Connection| is_home(connection, lane);
             let looked_up = self.is_moved_by_others().then_some(&home as IsHome<'_>);
-            let opened = Bound::open(part.path(), &self.seen(scope)?, fixed, generation, looked_up);
+            let seen = self.seen(scope)?;
+            let open = || Bound::open(part.path(), &seen, fixed, generation, looked_up);
+            let opened = open().and_then(|opened| match opened {
+                Opened::Statistics => part.drop_statistics().and_then(|()| open()),
+                other => Ok(other),
+            });
             match opened.map_err(|error| part.name_in(error))? {
-                Some(bound) => lent.connection = Some(Box::new(bound)),
-                None => return Ok(None),
+                Opened::Bound(bound) => lent.connection = Some(bound),
+                Opened::Elsewhere => return Ok(None),
+                Opened::Statistics => {
+                    return Err(Error::Busy {
+                        reason: "another tool analyzes the file all the time; try again",
+                    });
+                }
             }
         }
         // What another process changes, nobody says here: who the members are, and where the tenant lives.
