@@ -383,6 +383,12 @@ fn writing_names_the_verb_and_every_refusal_is_on_record() {
         assert_eq!(sql_error(ada.sql(sql).rows()), told);
     }
     assert_eq!(ada.audit().list().unwrap().len(), before + 3);
+    // Also where it is called like a function, which SQLite tells of by itself.
+    for name in ["_rows_task", "_store", "ticket", "nosuch"] {
+        let sql = format!("SELECT * FROM {name}('x')");
+        assert_eq!(sql_error(ada.sql(&sql).rows()), format!("no such table: {name}"));
+    }
+    assert_eq!(sql_error(ada.sql("SELECT * FROM task('x')").rows()), "'task' is not a function");
     // A slip is no refusal.
     for (sql, told) in [
         ("SELECT * FROM taks", "no such table: taks"),

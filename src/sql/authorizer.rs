@@ -265,6 +265,11 @@ impl Gate {
         self.asked.load(Ordering::Relaxed)
     }
 
+    /// Whether a name is that of one of the tenant's tables.
+    pub(super) fn sees(&self, table: &str) -> bool {
+        self.rules.get().is_some_and(|rules| rules.seen.contains(&table.to_ascii_lowercase()))
+    }
+
     /// What was refused first, since it was asked for last, and by which rules.
     pub(super) fn refused(&self) -> Option<(Refused, &Rules)> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
