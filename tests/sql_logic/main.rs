@@ -1,8 +1,8 @@
 //! SQLite's own tests of its logic, asked by one tenant among others.
 //!
 //! Each script of `../shared/sqllogictest` (skipped, with a word, where it is absent) runs on a plain
-//! database, which stands for what the tenant would see alone; and in a store, by a user and by an organization, each
-//! of which holds as records what the plain database holds as rows, in the same entities as tenants that hold other
+//! database, which stands for what the tenant would see alone; and in a store, by a user, an organization and a member, each
+//! of whom holds as records what the plain database holds as rows, in the same entities as tenants that hold other
 //! values. Every query must give what the script expects, and exactly the values that the plain database gives. What
 //! writes is refused, and the verbs do it instead.
 //!
@@ -90,6 +90,22 @@ fn an_organization_gets_what_a_plain_database_gives() {
         };
         let first = session("first");
         (session("acme"), vec![first, session("umbrella")])
+    });
+}
+
+#[test]
+fn a_member_gets_what_a_plain_database_gives() {
+    each_script(Tenancy::Member, |store| {
+        let session = |user: &str, organization: &str| {
+            let user = store.users().get_or_create(&UserId::new(user).unwrap()).unwrap();
+            let organization = OrganizationId::new(organization).unwrap();
+            let _ = store.organizations().create(&organization);
+            store.organizations().add_member(&organization, &user, Role::Member).unwrap();
+            store.session(&user).unwrap().in_organization(&organization).unwrap()
+        };
+        // A colleague, and the same person elsewhere.
+        let first = session("first", "acme");
+        (session("ada", "acme"), vec![first, session("ada", "umbrella"), session("zoe", "acme")])
     });
 }
 
