@@ -221,6 +221,12 @@ impl Bound {
         self.failure(error, text, limits)
     }
 
+    /// The table that SQLite says to be no function, if it is there and not for this tenant.
+    fn unseen<'m>(&self, message: &'m str) -> Option<&'m str> {
+        let name = message.strip_prefix('\'')?.strip_suffix("' is not a function")?;
+        (!self.gate.rules().seen.contains(&name.to_ascii_lowercase())).then_some(name)
+    }
+
     /// Why a statement could not be prepared, or could not go on.
     pub(super) fn failure(&self, error: &rusqlite::Error, text: &str, limits: &SqlLimits) -> Failed {
         const OTHERWISE: &str = "the statement is not valid, or a value in it is not";
@@ -241,6 +247,9 @@ impl Bound {
                 if message.starts_with("cannot modify ") || message.ends_with(" may not be modified") =>
             {
                 Failed::Refused(problem::of_statement(text))
+            }
+            ErrorCode::Unknown if self.unseen(message).is_some() => {
+                problem::of_forbidden(self.unseen(message).unwrap_or_default()).into()
             }
             ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::ParameterOutOfRange => {
                 problem::of_message(message, text, OTHERWISE).into()

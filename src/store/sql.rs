@@ -36,8 +36,8 @@ pub(super) fn pool(size: u32, wait_max: Duration) -> std::sync::Arc<SqlPool> {
 /// Takes out of a file what `ANALYZE` put there, which another tool must have called.
 fn drop_statistics(part: &Part, lane: TenantKey) -> Result<()> {
     if part.is_read_only() {
-        return Err(Error::Schema {
-            problem: "the file holds statistics of `ANALYZE`, which hold values of all tenants and would choose the plans of their SQL; open it for writing and ask there once, or drop the tables sqlite_stat1 and sqlite_stat4".to_owned(),
+        return Err(Error::ReadOnly {
+            reason: "the file holds statistics of `ANALYZE`, which hold values of all tenants and would choose the plans of their SQL; open it for writing and ask there once, or drop the tables sqlite_stat1 and sqlite_stat4".to_owned(),
         });
     }
     tracing::warn!("another tool has run ANALYZE on the store's file; its statistics are dropped");
