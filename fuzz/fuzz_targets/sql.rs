@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
 use tenantry::{
-    Entity, Error, Id, OrganizationId, OrganizationSession, Role, SqlLimits, SqlRows, Store, TenantSession,
-    Timestamp, UserId,
+    Entity, Error, Id, OrganizationId, OrganizationSession, PlanStep, Role, SqlLimits, SqlRows, Store,
+    TenantSession, Timestamp, UserId,
 };
 
 /// In every value of every other tenant.
@@ -175,17 +175,24 @@ fn assert_result(statement: &str, outcome: &Result<SqlRows, Error>) {
 
 fuzz_target!(|text: &str| {
     let world = &*WORLD;
+    let run = world.runs.fetch_add(1, Ordering::Relaxed);
     assert_result(text, &world.user.sql(text).rows());
-    assert_result(text, &world.member.sql(text).rows());
-    for plan in [world.user.sql(text).explain(), world.member.sql(text).explain()] {
-        match plan {
-            Ok(steps) => steps.iter().for_each(|step| assert_clean(text, &step.detail)),
-            Err(error) => assert_clean(text, &format!("{error} {error:?}")),
-        }
+    assert_plan(text, world.user.sql(text).explain());
+    // Of an organization that another process may change, a store that only reads keeps no connection: that is slow.
+    if run % 8 == 0 {
+        assert_result(text, &world.member.sql(text).rows());
+        assert_plan(text, world.member.sql(text).explain());
     }
-    if world.runs.fetch_add(1, Ordering::Relaxed) % 256 == 0 {
+    if run % 256 == 0 {
         assert!(files(world.folder.path()) == world.files, "the files have changed");
         let own = world.user.sql("SELECT count(*) FROM task").first::<i64>();
         assert!(matches!(own, Ok(Some(12))), "{own:?}");
     }
 });
+
+fn assert_plan(statement: &str, outcome: Result<Vec<PlanStep>, Error>) {
+    match outcome {
+        Ok(steps) => steps.iter().for_each(|step| assert_clean(statement, &step.detail)),
+        Err(error) => assert_clean(statement, &format!("{error} {error:?}")),
+    }
+}

@@ -1,0 +1,1 @@
+WITH x(id, name) AS (SELECT NULL, NULL) SELECT id, name FROM x FULL JOIN main._organization USING (id, name)

@@ -1,0 +1,1 @@
+SELECT count(*) FROM (SELECT 2 AS _tenant) NATURAL JOIN task
