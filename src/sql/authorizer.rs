@@ -188,7 +188,7 @@ impl Rules {
         }
     }
 
-    fn decide(&self, context: &AuthContext<'_>) -> Result<(), Refused> {
+    pub(super) fn decide(&self, context: &AuthContext<'_>) -> Result<(), Refused> {
         match context.action {
             AuthAction::Select | AuthAction::Recursive => Ok(()),
             AuthAction::Read { table_name, column_name } => {

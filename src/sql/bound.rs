@@ -122,6 +122,11 @@ impl Bound {
         }))
     }
 
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     pub(super) fn meter(&self) -> &Meter {
         &self.meter
     }

@@ -14,6 +14,8 @@ mod memory;
 mod plan;
 mod problem;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 pub use limits::{SqlCancel, SqlLimits};
 pub use plan::PlanStep;

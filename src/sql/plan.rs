@@ -138,7 +138,7 @@ impl Paths {
         let mut shown = detail
             .replace("(_tenant=? AND ", "(")
             .replace(" (_tenant=?)", "")
-            .replace(" (key>? AND key<?)", "");
+            .replace(" USING INDEX sqlite_autoindex__audit_1 (key>? AND key<?)", "");
         if shown.len() != detail.len() && !shown.contains('(') {
             // All of the tenant's rows are all rows of its own table.
             shown = shown.replacen("SEARCH", "SCAN", 1);
