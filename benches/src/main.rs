@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Parser;
 
-use options::{Command, Options, Other, Scale, Settings};
+use options::{Command, Options, Other, Scale, Settings, Sql};
 
 /// The project's documents.
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
@@ -33,10 +33,7 @@ fn main() -> Result<()> {
     match command.other {
         None => compare(&command.options),
         Some(Other::Scale(options)) => scale(&options),
-        Some(Other::Sql { rounds, rows, dir }) => {
-            println!("{}", sql::compare(rounds, rows, &data_folder(dir.as_deref()))?);
-            Ok(())
-        }
+        Some(Other::Sql(options)) => sql(&options),
         Some(Other::Instructions { record }) => instructions::compare(record),
         Some(Other::Count { side, operation, inserts }) => instructions::count(&side, &operation, inserts),
     }
@@ -54,13 +51,8 @@ fn compare(options: &Options) -> Result<()> {
             }
         }
     }
-    let sql_rows = if options.quick { 1_000 } else { 100_000 };
-    let sql = match &settings.only {
-        None => Some(sql::compare(settings.rounds, sql_rows, &data)?),
-        Some(_) => None,
-    };
-    if let Some(sql) = &sql {
-        println!("{sql}");
+    if options.quick {
+        println!("{}", sql::compare(settings.rounds, 1_000, &data)?);
     }
     let targets = targets::text(&sections);
     println!("{targets}");
@@ -88,10 +80,23 @@ fn compare(options: &Options) -> Result<()> {
             text.push_str(&format!("\n![{title}](benchmarks/{file})\n"));
         }
     }
-    if let Some(sql) = sql {
-        text.push_str(&format!("\n## Tenants' own SQL\n\n{}\n{sql}", report::sql_method()));
-    }
     write(&out.join("benchmarks.md"), &text)
+}
+
+fn sql(options: &Sql) -> Result<()> {
+    let data = data_folder(options.dir.as_deref());
+    let table = sql::compare(options.rounds, options.rows, &data)?;
+    println!("{table}");
+    let out = options.out.clone().unwrap_or_else(|| PathBuf::from(DOCS));
+    fs::create_dir_all(&out)?;
+    let described = format!("{} rounds; {} rows at most", options.rounds, report::whole(options.rows));
+    let text = format!(
+        "# Benchmarks of tenants' own SQL\n\nWritten by `{COMMAND} -- sql`; measured on {}.\n\n{}\n{table}\n{}",
+        today(),
+        report::sql_method(),
+        about(&data, &[], &described)?
+    );
+    write(&out.join("benchmarks-sql.md"), &text)
 }
 
 fn scale(options: &Scale) -> Result<()> {

@@ -31,18 +31,8 @@ pub(crate) enum Other {
         #[arg(long)]
         record: bool,
     },
-    /// Tenants' own SQL by the same SQL by hand
-    Sql {
-        /// Rounds
-        #[arg(long, default_value_t = 7)]
-        rounds: usize,
-        /// Rows of the largest tenant; another one has a tenth
-        #[arg(long, default_value_t = 100_000)]
-        rows: usize,
-        /// Folder for the data file [default: the system's temporary folder]
-        #[arg(long)]
-        dir: Option<PathBuf>,
-    },
+    /// Tenants' own SQL by the same SQL by hand; writes docs/benchmarks-sql.md
+    Sql(Sql),
     /// What `instructions` counts
     #[command(hide = true)]
     Count { side: String, operation: String, inserts: usize },
@@ -106,6 +96,22 @@ pub(crate) struct Scale {
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
     /// Folder for the report and its plots [default: the project's docs]
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sql {
+    /// Rounds
+    #[arg(long, default_value_t = 7)]
+    pub(crate) rounds: usize,
+    /// Rows of the largest tenant; another one has a tenth
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) rows: usize,
+    /// Folder for the data file [default: the system's temporary folder]
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Folder for the report [default: the project's docs]
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
 }

@@ -138,7 +138,7 @@ pub(crate) fn compare(rounds: usize, rows: usize, data: &Path) -> Result<String>
             case.name.to_owned(),
             number(median(ours.iter().copied())),
             number(median(theirs.iter().copied())),
-            ratio(spread.clone()),
+            ratio(spread),
             wanted.as_ref().map_or(String::new(), Wanted::text),
             wanted
                 .zip(spread)
