@@ -239,7 +239,15 @@ impl World {
             }
             World::User { .. } => {}
             World::Organization { members, tenant, .. } => {
+                let mut active: Vec<&str> = members
+                    .iter()
+                    .filter(|member| member.active)
+                    .map(|member| member.user.as_str())
+                    .collect();
+                active.sort_unstable();
                 for member in members.iter().filter(|member| member.active) {
+                    let named = member.session.sql("SELECT user FROM members ORDER BY user").all::<String>();
+                    assert_eq!(named.unwrap(), active);
                     for spec in SPECS.iter().filter(|spec| spec.tenancy == Tenancy::Organization) {
                         compare_rows(&member.session, spec, tenant, None);
                     }
@@ -933,6 +941,13 @@ fn compare_rows<S: TypedVerbs>(
     let wanted: Vec<_> =
         tenant.rows(spec).map(|row| (row.id, row.version, show(spec, &row.values, &targets))).collect();
     assert_eq!(got, wanted);
+    // The same through the tenant's own SQL.
+    let sql = format!("SELECT id, \"{}\" FROM \"{}\" ORDER BY id", spec.columns[0].name, spec.name);
+    let selected = session.sql(&sql).rows().unwrap();
+    let selected: Vec<_> = selected.into_iter().map(|row| row.get(0).cloned().unwrap()).collect();
+    let mut ids: Vec<_> = wanted.iter().map(|(id, ..)| id.to_string()).collect();
+    ids.sort();
+    assert_eq!(selected, ids.into_iter().map(Value::Text).collect::<Vec<_>>());
 }
 
 fn identity<const N: usize>(action: &str, changes: [(&str, Value, Value); N]) -> Entry {
