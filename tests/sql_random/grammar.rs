@@ -342,7 +342,8 @@ impl<'b> Grammar<'b> {
         match self.tape.pick(11) {
             0 | 1 => format!("{column} = {}", self.literal()),
             2 => format!("{column} < {}", self.literal()),
-            3 => format!("{column} >= {} COLLATE NOCASE", self.literal()),
+            // A set of such values keeps the one that it met first.
+            3 if !self.strict => format!("{column} >= {} COLLATE NOCASE", self.literal()),
             4 => format!("{column} IS {}NULL", self.tape.one(&["", "NOT "])),
             5 => format!("{column} IN ({}, {})", self.literal(), self.literal()),
             6 => format!("{column} BETWEEN {} AND {}", self.literal(), self.literal()),
