@@ -244,6 +244,7 @@ impl Bound {
         match code.code {
             // Nobody else prepares: SQLite did it by itself.
             ErrorCode::AuthorizationForStatementDenied | ErrorCode::SchemaChanged => Failed::Stale,
+            ErrorCode::OperationInterrupted => self.meter.why(limits).into(),
             ErrorCode::TooBig => limits.describe_value().into(),
             ErrorCode::Unknown if message.starts_with("Expression tree is too large") => {
                 limits.describe_depth().into()

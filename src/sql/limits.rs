@@ -287,54 +287,43 @@ impl Meter {
     }
 }
 
-/// Watches one statement while it runs: from here to the drop.
-pub(super) struct Watch<'c> {
-    meter: &'c Meter,
-    limits: &'c SqlLimits,
-}
-
-impl<'c> Watch<'c> {
-    pub(super) fn begin(meter: &'c Meter, limits: &'c SqlLimits, cancel: Option<&SqlCancel>) -> Result<Self> {
+impl Meter {
+    /// Watches one statement from here to the drop, also while it is being prepared, since SQLite asks then too.
+    pub(super) fn watch(&self, limits: &SqlLimits, cancel: Option<&SqlCancel>) -> Result<Watch<'_>> {
         if cancel.is_some_and(SqlCancel::is_cancelled) {
             return Err(Error::Cancelled);
         }
-        meter
-            .run_time
-            .store(u64::try_from(limits.run_time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        meter.memory.store(limits.memory, Ordering::Relaxed);
+        self.run_time.store(u64::try_from(limits.run_time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.memory.store(limits.memory, Ordering::Relaxed);
         if let Some(cancel) = cancel {
-            *meter.cancel.lock().unwrap_or_else(PoisonError::into_inner) = Some(cancel.clone());
-            meter.has_cancel.store(true, Ordering::Relaxed);
+            *self.cancel.lock().unwrap_or_else(PoisonError::into_inner) = Some(cancel.clone());
+            self.has_cancel.store(true, Ordering::Relaxed);
         }
-        *meter.bounds.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        meter.stopped.store(RUNS, Ordering::Relaxed);
-        Ok(Self { meter, limits })
+        *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.stopped.store(RUNS, Ordering::Relaxed);
+        Ok(Watch(self))
     }
 
     /// Why SQLite says that it was interrupted.
-    pub(super) fn why(&self) -> Option<Error> {
-        match self.meter.stopped.load(Ordering::Relaxed) {
-            CANCELLED => Some(Error::Cancelled),
-            RUN_TIME => Some(exceeded(
-                "run time",
-                format!("the statement ran longer than {:?}", self.limits.run_time),
-            )),
-            MEMORY => Some(exceeded(
+    pub(super) fn why(&self, limits: &SqlLimits) -> Error {
+        match self.stopped.load(Ordering::Relaxed) {
+            RUN_TIME => exceeded("run time", format!("the statement ran longer than {:?}", limits.run_time)),
+            MEMORY => exceeded(
                 "memory",
-                format!(
-                    "the statement took more than {} bytes; sort or group fewer rows",
-                    self.limits.memory
-                ),
-            )),
-            _ => None,
+                format!("the statement took more than {} bytes; sort or group fewer rows", limits.memory),
+            ),
+            _ => Error::Cancelled,
         }
     }
 }
 
+/// A statement that is watched.
+pub(super) struct Watch<'m>(&'m Meter);
+
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        if self.meter.has_cancel.swap(false, Ordering::Relaxed) {
-            self.meter.cancel.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if self.0.has_cancel.swap(false, Ordering::Relaxed) {
+            self.0.cancel.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
     }
 }

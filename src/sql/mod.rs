@@ -29,7 +29,6 @@ use rusqlite::types::ToSqlOutput;
 use serde::de::DeserializeOwned;
 
 use self::bound::Failed;
-use self::limits::Watch;
 use self::rows::Running;
 use crate::entity::Value;
 use crate::error::{Error, Result};
@@ -133,12 +132,11 @@ impl<'s> Sql<'s> {
     pub fn stream<R>(self, read: impl FnOnce(&mut SqlStream<'_>) -> Result<R>) -> Result<R> {
         let mut read = Some(read);
         self.run(|bound| {
+            let _watch = bound.meter().watch(self.limits, self.cancel.as_ref())?;
             let (mut statement, columns) = bound.prepare(self.text, self.limits)?;
             self.bind_to(&mut statement)?;
-            let watch = Watch::begin(bound.meter(), self.limits, self.cancel.as_ref())?;
             let check = || self.core.check();
-            let running =
-                Running { limits: self.limits, watch: &watch, bound, text: self.text, check: &check };
+            let running = Running { limits: self.limits, bound, text: self.text, check: &check };
             let mut stream = rows::SqlStream::begin(&mut statement, columns, running)?;
             // Once: it is run again only if there is no first row, because the connection was of no use any more.
             let read = read.take().ok_or(Error::Closed)?;
@@ -154,7 +152,7 @@ impl<'s> Sql<'s> {
     /// As [`rows`](Self::rows).
     pub fn explain(self) -> Result<Vec<PlanStep>> {
         self.run(|bound| {
-            let _watch = Watch::begin(bound.meter(), self.limits, self.cancel.as_ref())?;
+            let _watch = bound.meter().watch(self.limits, self.cancel.as_ref())?;
             bound.explain(self.text, self.limits)
         })
     }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::bound::{Bound, Failed};
 use super::deserialize;
-use super::limits::{SqlLimits, Watch};
+use super::limits::SqlLimits;
 use crate::entity::Value;
 use crate::error::{Error, Result};
 
@@ -165,7 +165,6 @@ pub struct SqlStream<'s> {
     bytes: u64,
     done: bool,
     limits: &'s SqlLimits,
-    watch: &'s Watch<'s>,
     bound: &'s Bound,
     text: &'s str,
     /// Whether the session is still good.
@@ -175,7 +174,6 @@ pub struct SqlStream<'s> {
 /// What a stream is made of.
 pub(super) struct Running<'s> {
     pub(super) limits: &'s SqlLimits,
-    pub(super) watch: &'s Watch<'s>,
     pub(super) bound: &'s Bound,
     pub(super) text: &'s str,
     pub(super) check: &'s dyn Fn() -> Result<()>,
@@ -188,7 +186,7 @@ impl<'s> SqlStream<'s> {
         columns: Arc<[SqlColumn]>,
         running: Running<'s>,
     ) -> Result<Self, Failed> {
-        let Running { limits, watch, bound, text, check } = running;
+        let Running { limits, bound, text, check } = running;
         let rows = statement.raw_query();
         let mut stream = Self {
             columns,
@@ -198,7 +196,6 @@ impl<'s> SqlStream<'s> {
             bytes: 0,
             done: false,
             limits,
-            watch,
             bound,
             text,
             check,
@@ -265,9 +262,7 @@ impl<'s> SqlStream<'s> {
         }
         let outcome = self.rows.advance();
         self.done = outcome.is_err() || self.rows.get().is_none();
-        outcome.map_err(|error| {
-            self.watch.why().map_or_else(|| self.bound.failure(&error, self.text, self.limits), Failed::Error)
-        })
+        outcome.map_err(|error| self.bound.failure(&error, self.text, self.limits))
     }
 }
 

@@ -5,10 +5,11 @@ use rusqlite::hooks::{AuthAction, AuthContext};
 use rusqlite::limits::Limit;
 
 use super::authorizer::{Refused, Rules};
+use super::bound::Failed;
 use super::limits::SqlLimits;
 use super::plan::{Paths, PlanStep};
 use crate::statement::{Reached, View};
-use crate::{Definition, Store, Tenancy, TenantSession, UserId};
+use crate::{Definition, Error, Store, Tenancy, TenantSession, UserId};
 
 fn session() -> (Store, TenantSession) {
     let store = Store::builder().definition(Definition::new("task", Tenancy::User)).temporary().unwrap();
@@ -73,6 +74,10 @@ fn a_connection_has_every_setting_and_prepares_nothing_by_itself() {
     // Not writable either way: what is read is opened read-only.
     connection.pragma_update(None, "query_only", false).unwrap();
     assert!(connection.execute("DELETE FROM _rows_task", []).is_err());
+    // Nor, where nothing else says so, is a statement run that writes.
+    connection.execute_batch("CREATE TEMP TABLE w (y)").unwrap();
+    let writes = lent.bound().unwrap().prepare("INSERT INTO w VALUES (1) RETURNING y", &SqlLimits::new());
+    assert!(matches!(writes, Err(Failed::Refused(Error::AccessDenied { .. }))));
     lent.discard();
 }
 
