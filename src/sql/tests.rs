@@ -78,6 +78,7 @@ fn a_connection_has_every_setting_and_prepares_nothing_by_itself() {
     connection.execute_batch("CREATE TEMP TABLE w (y)").unwrap();
     let writes = lent.bound().unwrap().prepare("INSERT INTO w VALUES (1) RETURNING y", &SqlLimits::new());
     assert!(matches!(writes, Err(Failed::Refused(Error::AccessDenied { .. }))));
+    drop(writes);
     lent.discard();
 }
 
