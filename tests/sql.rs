@@ -514,7 +514,9 @@ fn a_session_that_ends_while_a_stream_is_read_ends_the_stream() {
         rows.next()
     });
     assert!(matches!(outcome, Err(Error::Disabled { .. })), "{outcome:?}");
-    assert!(matches!(ada.sql("SELECT 1").rows(), Err(Error::Disabled { .. })));
+    // Before the first row, too.
+    assert!(matches!(ada.sql("SELECT 1").first::<i64>(), Err(Error::Disabled { .. })));
+    assert!(matches!(ada.sql("SELECT 1").explain(), Err(Error::Disabled { .. })));
 }
 
 #[test]
