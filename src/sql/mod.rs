@@ -8,6 +8,7 @@
 mod authorizer;
 mod bound;
 mod deserialize;
+mod expansion;
 mod functions;
 mod limits;
 mod memory;
@@ -133,9 +134,11 @@ impl<'s> Sql<'s> {
     pub fn stream<R>(self, read: impl FnOnce(&mut SqlStream<'_>) -> Result<R>) -> Result<R> {
         let mut read = Some(read);
         self.run(|bound| {
-            let (mut statement, columns) = bound.prepare(self.text, self.limits)?;
-            self.bind_to(&mut statement)?;
+            // Before it is prepared, which takes its time too, and in which SQLite asks the meter.
             let watch = Watch::begin(bound.meter(), self.limits, self.cancel.as_ref())?;
+            let prepared = bound.prepare(self.text, self.limits);
+            let (mut statement, columns) = prepared.map_err(|failed| watch.or(failed))?;
+            self.bind_to(&mut statement)?;
             let check = || self.core.check();
             let running =
                 Running { limits: self.limits, watch: &watch, bound, text: self.text, check: &check };
@@ -154,8 +157,8 @@ impl<'s> Sql<'s> {
     /// As [`rows`](Self::rows).
     pub fn explain(self) -> Result<Vec<PlanStep>> {
         self.run(|bound| {
-            let _watch = Watch::begin(bound.meter(), self.limits, self.cancel.as_ref())?;
-            bound.explain(self.text, self.limits)
+            let watch = Watch::begin(bound.meter(), self.limits, self.cancel.as_ref())?;
+            bound.explain(self.text, self.limits).map_err(|failed| watch.or(failed))
         })
     }
 
