@@ -711,3 +711,34 @@ fn a_store_that_is_only_read_sees_what_its_writer_commits() {
     store.users().disable(ada.user()).unwrap();
     assert!(matches!(reading.sql("SELECT 1").rows(), Err(Error::Disabled { .. })));
 }
+
+#[test]
+fn a_fresh_connection_prepares_what_sqlite_asks_about_meanwhile() {
+    let store = builder().temporary().unwrap();
+    let session = user(&store, "ada");
+    // Columns of one name, for each of which SQLite asks whether to go on.
+    let columns = vec!["1 a"; 480].join(",");
+    let text = format!("SELECT x.a FROM (SELECT {columns}) x, (SELECT {columns}) y, (SELECT {columns}) z");
+    assert_eq!(session.sql(&text).rows().unwrap().len(), 1);
+    // One that is later than the end of the statement before.
+    let short = session.with_sql_limits(SqlLimits::new().run_time(Duration::from_millis(50)));
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    assert!(matches!(short.sql(endless).rows(), Err(Error::LimitExceeded { limit: "run time", .. })));
+    let other = text.replace("x.a", "y.a");
+    assert_eq!(session.sql(&other).rows().unwrap().len(), 1);
+}
+
+#[test]
+fn an_error_holds_no_value() {
+    let store = builder().temporary().unwrap();
+    let session = user(&store, "ada");
+    session.insert(&Task { title: "1204".into(), status: "number".into(), ..task("x") }).unwrap();
+    // The words of SQLite's messages stand in the text, so that they could be told.
+    for text in [
+        "SELECT json_extract('{}', title) /* bad JSON path */ FROM task",
+        "SELECT json_extract('{}', status) /* bad JSON path */ FROM task",
+    ] {
+        let problem = sql_error(session.sql(text).rows());
+        assert!(!problem.contains("1204") && !problem.contains("number"), "{problem}");
+    }
+}

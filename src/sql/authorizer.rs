@@ -3,12 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hashlink::DefaultHashBuilder;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 use super::functions::FUNCTIONS;
+use super::limits::Meter;
 use super::problem;
 
 /// SQLite's own functions that tell nothing but of their arguments, the clock, and rows that the statement reads.
@@ -16,7 +17,8 @@ use super::problem;
 ///
 /// Left out, among others: what loads code or names files (`load_extension`), what tells of the connection, the file or
 /// the library (`changes`, `total_changes`, `last_insert_rowid`, `sqlite_*`), what other modules bring (`fts*`, `rtree*`,
-/// `match`, `snippet`…), and what makes large values of nothing (`randomblob`, `zeroblob`).
+/// `match`, `snippet`…), and what makes large values of nothing (`randomblob`, `zeroblob`, and `json_pretty`, whose indentation
+/// multiplies to gigabytes before SQLite looks at its length).
 const ALLOWED: &[&str] = &[
     "->",
     "->>",
@@ -57,7 +59,6 @@ const ALLOWED: &[&str] = &[
     "json_insert",
     "json_object",
     "json_patch",
-    "json_pretty",
     "json_quote",
     "json_remove",
     "json_replace",
@@ -213,9 +214,9 @@ impl Rules {
 }
 
 /// Where the authorizer and its connection meet.
-#[derive(Debug)]
 pub(super) struct Gate {
     rules: Rules,
+    meter: Arc<Meter>,
     /// What is being prepared, by us. At any other moment everything is refused: SQLite prepares a statement anew by
     /// itself when the schema has changed, and nobody would look at that plan.
     mode: AtomicU8,
@@ -231,12 +232,22 @@ const STATEMENT: u8 = 1;
 const VERSION: u8 = 2;
 
 impl Gate {
-    pub(super) fn new(rules: Rules) -> Self {
-        Self { rules, mode: AtomicU8::new(CLOSED), asked: AtomicU64::new(0), refused: Mutex::default() }
+    pub(super) fn new(rules: Rules, meter: Arc<Meter>) -> Self {
+        Self {
+            rules,
+            meter,
+            mode: AtomicU8::new(CLOSED),
+            asked: AtomicU64::new(0),
+            refused: Mutex::default(),
+        }
     }
 
     pub(super) fn decide(&self, context: &AuthContext<'_>) -> Authorization {
         self.asked.fetch_add(1, Ordering::Relaxed);
+        // SQLite asks once for each `SELECT`, also while it puts one into another, and asks nobody else meanwhile.
+        if matches!(context.action, AuthAction::Select) && self.meter.must_stop() {
+            return Authorization::Deny;
+        }
         let decided = match self.mode.load(Ordering::Relaxed) {
             STATEMENT => self.rules.decide(context),
             VERSION => match context.action {

@@ -12,7 +12,7 @@ use super::authorizer::{Gate, Rules};
 use super::limits::{FixedLimits, Meter, SqlLimits};
 use super::plan::{self, Paths, PlanStep};
 use super::rows::SqlColumn;
-use super::{functions, problem};
+use super::{expansion, functions, problem};
 use crate::error::{Error, Result};
 use crate::identity::{Membership, TenantKey};
 use crate::schema;
@@ -72,6 +72,13 @@ pub(super) enum Failed {
     Stale,
 }
 
+/// When something failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    Preparing,
+    Running,
+}
+
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         Failed::Error(error)
@@ -106,7 +113,7 @@ impl Bound {
         fixed.apply(&connection)?;
         connection.flush_prepared_statement_cache();
         let meter = Meter::install(&connection)?;
-        let gate = Arc::new(Gate::new(rules));
+        let gate = Arc::new(Gate::new(rules, Arc::clone(&meter)));
         let asked = Arc::clone(&gate);
         connection.authorizer(Some(move |context: AuthContext<'_>| asked.decide(&context)))?;
         Ok(Ok(Self {
@@ -137,7 +144,7 @@ impl Bound {
         text: &str,
         limits: &SqlLimits,
     ) -> Result<(CachedStatement<'_>, Columns), Failed> {
-        self.check_text(text)?;
+        self.check_text(text, limits)?;
         let asked = self.gate.asked();
         let prepared = self.gate.statement(|| self.connection.prepare_cached(text));
         let statement = prepared.map_err(|error| self.refusal(&error, text, limits))?;
@@ -207,13 +214,16 @@ impl Bound {
         Ok(self.paths.show(self.plan_of(text, limits)?))
     }
 
-    fn check_text(&self, text: &str) -> Result<(), Failed> {
+    fn check_text(&self, text: &str, limits: &SqlLimits) -> Result<(), Failed> {
         if text.contains('\0') {
             return Err(sql("the text holds U+0000, where SQLite would stop to read").into());
         }
         // Nobody can know it; if somebody does, something is wrong.
         if contains_folded(text, &self.secret) {
             return Err(Failed::Refused(problem::not_allowed("this name")));
+        }
+        if expansion::is_too_large(text) {
+            return Err(limits.describe_size().into());
         }
         Ok(())
     }
@@ -223,7 +233,7 @@ impl Bound {
         if let Some((refused, rules)) = self.gate.refused() {
             return Failed::Refused(problem::of_refused(&refused, rules, text));
         }
-        self.failure(error, text, limits)
+        self.failure(error, text, limits, Moment::Preparing)
     }
 
     /// The table that SQLite says to be no function, if it is there and not for this tenant.
@@ -233,8 +243,17 @@ impl Bound {
     }
 
     /// Why a statement could not be prepared, or could not go on.
-    pub(super) fn failure(&self, error: &rusqlite::Error, text: &str, limits: &SqlLimits) -> Failed {
+    pub(super) fn failure(
+        &self,
+        error: &rusqlite::Error,
+        text: &str,
+        limits: &SqlLimits,
+        moment: Moment,
+    ) -> Failed {
         const OTHERWISE: &str = "the statement is not valid, or a value in it is not";
+        if let Some(error) = self.meter.why(limits) {
+            return error.into();
+        }
         let (code, message) = match error {
             rusqlite::Error::SqliteFailure(code, message) => (*code, message.as_deref().unwrap_or("")),
             rusqlite::Error::SqlInputError { error, msg, .. } => (*error, msg.as_str()),
@@ -244,7 +263,8 @@ impl Bound {
         match code.code {
             // Nobody else prepares: SQLite did it by itself.
             ErrorCode::AuthorizationForStatementDenied | ErrorCode::SchemaChanged => Failed::Stale,
-            ErrorCode::OperationInterrupted => self.meter.why(limits).into(),
+            // What has more steps than may be is answered as if there were no memory.
+            ErrorCode::OutOfMemory if moment == Moment::Preparing => limits.describe_size().into(),
             ErrorCode::TooBig => limits.describe_value().into(),
             ErrorCode::Unknown if message.starts_with("Expression tree is too large") => {
                 limits.describe_depth().into()
@@ -257,9 +277,10 @@ impl Bound {
             ErrorCode::Unknown if self.unseen(message).is_some() => {
                 problem::of_forbidden(self.unseen(message).unwrap_or_default()).into()
             }
-            ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::ParameterOutOfRange => {
-                problem::of_message(message, text, OTHERWISE).into()
-            }
+            ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::ParameterOutOfRange => match moment {
+                Moment::Preparing => problem::of_message(message, text, OTHERWISE).into(),
+                Moment::Running => problem::of_value(message, OTHERWISE).into(),
+            },
             _ => Error::from(rusqlite::Error::SqliteFailure(code, None)).into(),
         }
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -111,8 +111,14 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// How deep values nest that are shown: as deep as `serde_json` reads them. A tenant can give any bytes, and each level
+/// takes from the thread's stack.
+const DEPTH_MAX: usize = 128;
+
 pub(super) fn json_of(messagepack: &[u8]) -> Option<Json> {
-    rmp_serde::from_slice::<Plain>(messagepack).ok().map(|plain| plain.0)
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(messagepack);
+    deserializer.set_max_depth(DEPTH_MAX);
+    Plain::deserialize(&mut deserializer).ok().map(|plain| plain.0)
 }
 
 /// Any MessagePack value in JSON, which has no bytes (they become hexadecimal digits), no keys but text, and neither
@@ -179,6 +185,8 @@ impl<'de> Visitor<'de> for PlainVisitor {
         while let Some((Plain(key), Plain(value))) = entries.next_entry()? {
             let key = match key {
                 Json::String(text) => text,
+                // As text each level would double what is in it.
+                Json::Array(_) | Json::Object(_) => return Err(de::Error::custom("a key that is no text")),
                 other => other.to_string(),
             };
             map.insert(key, value);
@@ -216,6 +224,18 @@ mod tests {
         assert_eq!(messagepack_json(ValueRef::Blob(&[0xd4, 5, 0xff])).unwrap(), "[5,\"ff\"]");
         // An array that says to have four thousand million items.
         assert_eq!(messagepack_json(ValueRef::Blob(&[0xdd, 0xff, 0xff, 0xff, 0xff])), None);
+    }
+
+    #[test]
+    fn values_that_would_take_all_memory_or_the_stack_are_none() {
+        let keys = [vec![0x81; 60], vec![0xa1, b'a'], vec![0xc0; 60]].concat();
+        let arrays = [vec![0x91; 1_000], vec![0xc0]].concat();
+        let deep = [vec![0x91; 100], vec![0xc0]].concat();
+        for function in [messagepack_json as Function, audit_json] {
+            assert_eq!(function(ValueRef::Blob(&keys)), None);
+            assert_eq!(function(ValueRef::Blob(&arrays)), None);
+        }
+        assert_eq!(messagepack_json(ValueRef::Blob(&deep)).unwrap().len(), 204);
     }
 
     proptest! {

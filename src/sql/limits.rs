@@ -21,13 +21,16 @@ const STEPS: i32 = 1_000;
 ///
 /// | limit | default | what it bounds |
 /// |---|---:|---|
-/// | `run_time` | 5 s | from the first step to the last row, the time that the caller takes for a row included |
+/// | `run_time` | 5 s | from preparing the statement to the last row, the time that the caller takes for a row included |
 /// | `rows` | 1,000,000 | rows of the result |
 /// | `result_bytes` | 64 MiB | values of the result: texts and bytes by their length, others 8 |
 /// | `memory` | 256 MiB | what SQLite takes in this process while the statement runs |
 /// | `statement_bytes` | 64 KiB | the statement's text |
 /// | `expression_depth` | 100 | how deep expressions nest |
 /// | `value_bytes` | 1 MiB | any text, bytes, or stored row that the statement touches |
+///
+/// A statement that SQLite would make too large of a short text, with common table expressions or columns of subqueries
+/// that are named again and again, ends with the limit `statement size`, which is fixed.
 ///
 /// ```
 /// use std::time::Duration;
@@ -134,6 +137,15 @@ impl SqlLimits {
         exceeded(
             "expression depth",
             format!("an expression nests deeper than {}; split it up", self.expression_depth),
+        )
+    }
+
+    pub(super) fn describe_size(&self) -> Error {
+        exceeded(
+            "statement size",
+            "the statement is too large once SQLite has put its common table expressions and subqueries in their places; \
+             name them less often"
+                .to_owned(),
         )
     }
 
@@ -261,7 +273,8 @@ impl Meter {
         Ok(meter)
     }
 
-    fn must_stop(&self) -> bool {
+    /// Whether it is time to stop.
+    pub(super) fn must_stop(&self) -> bool {
         let mut bounds = self.bounds.lock().unwrap_or_else(PoisonError::into_inner);
         let (until, memory_max) = *bounds.get_or_insert_with(|| {
             let run_time = Duration::from_nanos(self.run_time.load(Ordering::Relaxed));
@@ -304,15 +317,18 @@ impl Meter {
         Ok(Watch(self))
     }
 
-    /// Why SQLite says that it was interrupted.
-    pub(super) fn why(&self, limits: &SqlLimits) -> Error {
+    /// Why the statement was stopped, if it was.
+    pub(super) fn why(&self, limits: &SqlLimits) -> Option<Error> {
         match self.stopped.load(Ordering::Relaxed) {
-            RUN_TIME => exceeded("run time", format!("the statement ran longer than {:?}", limits.run_time)),
-            MEMORY => exceeded(
+            CANCELLED => Some(Error::Cancelled),
+            RUN_TIME => {
+                Some(exceeded("run time", format!("the statement ran longer than {:?}", limits.run_time)))
+            }
+            MEMORY => Some(exceeded(
                 "memory",
                 format!("the statement took more than {} bytes; sort or group fewer rows", limits.memory),
-            ),
-            _ => Error::Cancelled,
+            )),
+            _ => None,
         }
     }
 }

@@ -8,6 +8,7 @@
 mod authorizer;
 mod bound;
 mod deserialize;
+mod expansion;
 mod functions;
 mod limits;
 mod memory;
@@ -132,6 +133,7 @@ impl<'s> Sql<'s> {
     pub fn stream<R>(self, read: impl FnOnce(&mut SqlStream<'_>) -> Result<R>) -> Result<R> {
         let mut read = Some(read);
         self.run(|bound| {
+            // Before it is prepared, which takes its time too, and in which SQLite asks the meter.
             let _watch = bound.meter().watch(self.limits, self.cancel.as_ref())?;
             let (mut statement, columns) = bound.prepare(self.text, self.limits)?;
             self.bind_to(&mut statement)?;

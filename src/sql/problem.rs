@@ -133,7 +133,7 @@ pub(super) fn names(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !is_word(c)).filter(|word| !word.is_empty())
 }
 
-fn is_word(c: char) -> bool {
+pub(super) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
 }
 
@@ -143,15 +143,19 @@ pub(super) fn of_message(message: &str, text: &str, otherwise: &str) -> Error {
     let message = message
         .replace("no such table: main.", "no such table: ")
         .replace("no such table: temp.", "no such table: ");
-    let told = words_of_message(&message).all(|word| {
+    let told = names(&message).all(|word| {
         let known = VOCABULARY.contains(word.to_ascii_lowercase().as_str());
         known || word.bytes().all(|b| b.is_ascii_digit()) || typed(text, word).is_some()
     });
     Error::Sql { problem: if told { message } else { otherwise.to_owned() } }
 }
 
-fn words_of_message(message: &str) -> impl Iterator<Item = &str> {
-    names(message)
+/// What SQLite says of a statement that it can't finish. Such a message can hold a value, which may be secret; then it
+/// stands in quotes.
+pub(super) fn of_value(message: &str, otherwise: &str) -> Error {
+    let told = !message.contains(['\'', '"'])
+        && names(message).all(|word| VOCABULARY.contains(word.to_ascii_lowercase().as_str()));
+    Error::Sql { problem: if told { message } else { otherwise }.to_owned() }
 }
 
 /// The words of SQLite's messages about statements and about values

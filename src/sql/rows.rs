@@ -8,7 +8,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Column, Row, Rows};
 use serde::de::DeserializeOwned;
 
-use super::bound::{Bound, Failed};
+use super::bound::{Bound, Failed, Moment};
 use super::deserialize;
 use super::limits::SqlLimits;
 use crate::entity::Value;
@@ -262,7 +262,7 @@ impl<'s> SqlStream<'s> {
         }
         let outcome = self.rows.advance();
         self.done = outcome.is_err() || self.rows.get().is_none();
-        outcome.map_err(|error| self.bound.failure(&error, self.text, self.limits))
+        outcome.map_err(|error| self.bound.failure(&error, self.text, self.limits, Moment::Running))
     }
 }
 

@@ -108,6 +108,7 @@ SELECT json(printf('%.3000c', '[') || printf('%.3000c', ']'))
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000) SELECT count(*) FROM n a, n b, json_tree('[[1,2,3],[4,5,6],[7,[8,[9]]]]')
 ;;
 -- indentation that multiplies
+-- expect: refused
 SELECT length(json_pretty('[[[[[[[[1]]]]]]]]', printf('%.100000c', ' ')))
 ;;
 -- a result of many rows
@@ -136,4 +137,20 @@ SELECT count(*) FROM (SELECT id FROM task UNION ALL SELECT id FROM project) a, (
 -- a group per row of long keys
 -- expect: limit
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 10000000) SELECT count(*) FROM (SELECT i || printf('%.2000c', 'x') AS k FROM n GROUP BY k HAVING count(*) > 1)
+;;
+-- keys within keys, each of which would double what is in it
+-- expect: own
+SELECT messagepack_json(x'{repeat 60 81}a161{repeat 60 c0}')
+;;
+-- lists within lists, for the thread's stack
+-- expect: own
+SELECT messagepack_json(x'{repeat 1000 91}c0'), audit_json(x'{repeat 1000 91}c0')
+;;
+-- expressions that are put into each other
+-- expect: limit
+SELECT {repeat 90 x+}x FROM (SELECT {repeat 90 x+}x AS x FROM (SELECT {repeat 90 x+}x AS x FROM (SELECT {repeat 90 x+}x AS x FROM (SELECT amount AS x FROM task))))
+;;
+-- tables that double each other
+-- expect: limit
+WITH a AS (SELECT 1 AS x), b AS (SELECT p.x FROM a p, a q), c AS (SELECT p.x FROM b p, b q), d AS (SELECT p.x FROM c p, c q), e AS (SELECT p.x FROM d p, d q), f AS (SELECT p.x FROM e p, e q), g AS (SELECT p.x FROM f p, f q), h AS (SELECT p.x FROM g p, g q), i AS (SELECT p.x FROM h p, h q), j AS (SELECT p.x FROM i p, i q), k AS (SELECT p.x FROM j p, j q), l AS (SELECT p.x FROM k p, k q), m AS (SELECT p.x FROM l p, l q), n AS (SELECT p.x FROM m p, m q), o AS (SELECT p.x FROM n p, n q), r AS (SELECT p.x FROM o p, o q) SELECT x FROM r
 ;;
