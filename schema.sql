@@ -25,9 +25,12 @@ CREATE TABLE _store (
 --   organization  rows that an organization's members share
 --   member        one user's private rows within one organization
 --   reference     rows that belong to nobody and that everyone reads; its key is 0
+--   nobody        one row in each entity's table that nobody ever reads; its key is -1. SQLite skips the rest of
+--                 some joins if a table is empty (https://sqlite.org/opcode.html#IfEmpty), which would tell a tenant
+--                 who has no rows whether others have any.
 CREATE TABLE _tenant (
-    key          INTEGER PRIMARY KEY CHECK (key BETWEEN 0 AND 8388607),
-    kind         TEXT NOT NULL CHECK (kind IN ('user', 'organization', 'member', 'reference'))
+    key          INTEGER PRIMARY KEY CHECK (key BETWEEN -1 AND 8388607),
+    kind         TEXT NOT NULL CHECK (kind IN ('user', 'organization', 'member', 'reference', 'nobody'))
 ) STRICT;
 
 CREATE TABLE _user (
@@ -220,4 +223,4 @@ CREATE TABLE _intent (
 ) STRICT;
 CREATE INDEX _intent_partition ON _intent (partition, number);
 
-INSERT INTO _tenant (key, kind) VALUES (0, 'reference');
+INSERT INTO _tenant (key, kind) VALUES (0, 'reference'), (-1, 'nobody');

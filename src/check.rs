@@ -303,6 +303,10 @@ fn owners(
             .first(connection, |row| Ok(row.get(0)?))?
             .unwrap_or(0);
         without_owner.push((table.entity(), rows));
+        if statement::of_nobody(table).first(connection, |row| Ok(row.get(0)?))? != Some(1_i64) {
+            let name = format!("of nobody in {}", table.entity());
+            report.findings.push(Finding::Object { kind: "row".to_owned(), name, problem: "is missing" });
+        }
     }
     let entries = &format!(
         "SELECT count(*) FROM _audit AS a WHERE NOT EXISTS (SELECT 1 FROM _log_head WHERE tenant = a.key >> 40) AND a.key >> 40 NOT IN ({moving})"
@@ -365,7 +369,7 @@ const NAMES: &str = "SELECT t.key, t.kind, coalesce('user ' || u.id, 'organizati
 /// Those who live in the file: all of a whole store.
 fn tenants(connection: &Connection, role: Role) -> Result<Vec<Tenant>> {
     let here = match role {
-        Role::File => "",
+        Role::File => " WHERE t.key >= 0",
         Role::Catalog | Role::Partition => {
             " WHERE EXISTS (SELECT 1 FROM _log_head AS l WHERE l.tenant = t.key)"
         }

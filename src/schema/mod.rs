@@ -171,6 +171,11 @@ pub(crate) fn register(connection: &Connection, catalog: &Catalog, new: &[usize]
     for table in new.iter().filter_map(|&position| catalog.tables().get(position)) {
         add(connection, table)?;
     }
+    // Rows of nobody refer to rows of nobody, in circles too; until the commit.
+    connection.pragma_update(None, "defer_foreign_keys", true)?;
+    for table in new.iter().filter_map(|&position| catalog.tables().get(position)) {
+        connection.execute_batch(&table.nobody_sql())?;
+    }
     let hash = hash_of(catalog.tables().iter().map(|table| &table.definition));
     connection.execute("UPDATE _store SET definitions = ?1", params![hash])?;
     Ok(())

@@ -27,7 +27,7 @@ const STEPS: i32 = 1_000;
 /// | `memory` | 256 MiB | what SQLite takes in this process while the statement runs |
 /// | `statement_bytes` | 64 KiB | the statement's text |
 /// | `expression_depth` | 100 | how deep expressions nest |
-/// | `value_bytes` | 1 MiB | any text, bytes, or stored row that the statement touches |
+/// | `value_bytes` | 256 KiB | any text, bytes, or stored row that the statement touches |
 ///
 /// A statement that SQLite would make too large of a short text, with common table expressions or columns of subqueries
 /// that are named again and again, ends with the limit `statement size`, which is fixed.
@@ -61,7 +61,7 @@ impl Default for SqlLimits {
             memory: 256 << 20,
             statement_bytes: 64 << 10,
             expression_depth: 100,
-            value_bytes: 1 << 20,
+            value_bytes: 256 << 10,
         }
     }
 }
@@ -73,7 +73,7 @@ impl SqlLimits {
     }
 
     /// How long a statement may run. SQLite looks at the clock between two steps of its machine, and one step, such
-    /// as a search in a long text, can take a second or two at the default `value_bytes`.
+    /// as a search in a long text (`instr`, `replace`), can take some tenths of a second at the default `value_bytes`.
     pub fn run_time(mut self, time: Duration) -> Self {
         self.run_time = time;
         self

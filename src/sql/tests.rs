@@ -36,7 +36,7 @@ fn a_connection_has_every_setting_and_prepares_nothing_by_itself() {
         assert_eq!(connection.db_config(setting).unwrap(), on, "{setting:?}");
     }
     for (limit, most) in [
-        (Limit::SQLITE_LIMIT_LENGTH, 1 << 20),
+        (Limit::SQLITE_LIMIT_LENGTH, 256 << 10),
         (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
         (Limit::SQLITE_LIMIT_COLUMN, 500),
         (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 100),

@@ -60,9 +60,17 @@ pub(crate) fn without_owner<'t>(table: &'t Table, role: Role, moving: &str) -> S
     let home =
         if copies { "" } else { " OR NOT EXISTS (SELECT 1 FROM _log_head AS l WHERE l.tenant = t._tenant)" };
     let sql = format!(
-        "SELECT count(*) FROM {} AS t LEFT JOIN _tenant AS k ON k.key = t._tenant WHERE (k.kind IS NOT '{}' OR t._rid >> 40 IS NOT t._tenant{home}) AND t._tenant NOT IN ({moving})",
+        "SELECT count(*) FROM {} AS t LEFT JOIN _tenant AS k ON k.key = t._tenant WHERE (k.kind IS NOT '{}' OR t._rid >> 40 IS NOT t._tenant{home}) AND t._tenant NOT IN ({moving}) AND t._rid <> -1",
         table.name,
         table.definition.tenancy()
     );
     Statement::new(sql, Vec::new())
+}
+
+/// How many rows of nobody there are: one.
+pub(crate) fn of_nobody(table: &Table) -> Statement<'_> {
+    Statement::new(
+        format!("SELECT count(*) FROM {} AS t WHERE t._rid = -1 AND t._tenant = -1", table.name),
+        Vec::new(),
+    )
 }

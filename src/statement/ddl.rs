@@ -80,6 +80,28 @@ impl Table {
         sql
     }
 
+    /// The row of nobody, so that the table is never empty (`schema.sql` says why).
+    pub(crate) fn nobody_sql(&self) -> String {
+        let nil = format!("'{}'", uuid::Uuid::nil());
+        let mut names = String::from("_rid, _tenant, _id, _version, _updated");
+        let mut values = format!("-1, -1, {nil}, 0, 0");
+        for (column, physical) in self.definition.columns().iter().zip(&self.columns) {
+            if column.is_optional() {
+                continue;
+            }
+            let value = match column.kind() {
+                ColumnKind::Uuid | ColumnKind::Reference { .. } => nil.as_str(),
+                ColumnKind::Boolean | ColumnKind::Integer | ColumnKind::Time => "0",
+                ColumnKind::Real => "0.0",
+                ColumnKind::Text | ColumnKind::Choice(_) | ColumnKind::Member => "''",
+                ColumnKind::Bytes | ColumnKind::Nested => "x''",
+            };
+            let _ = write!(names, ", {}", physical.name);
+            let _ = write!(values, ", {value}");
+        }
+        format!("INSERT INTO {} ({names}) VALUES ({values});\n", self.name)
+    }
+
     /// For people who open the file with another tool: owners by name, ids and times as text.
     fn create_view(&self) -> String {
         let view = quote(self.entity());
@@ -110,7 +132,7 @@ impl Table {
             };
             let _ = write!(sql, ", {shown} AS {}", physical.name);
         }
-        let _ = writeln!(sql, " FROM {} AS t {join};", self.name);
+        let _ = writeln!(sql, " FROM {} AS t {join} WHERE t._tenant >= 0;", self.name);
         sql
     }
 }

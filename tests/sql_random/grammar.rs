@@ -269,6 +269,7 @@ impl<'b> Grammar<'b> {
         let hidden = self.ctes.iter().any(|cte| cte.alias == "project");
         match kind {
             4 | 5 if !hidden => named("project", &PROJECT, Some("id"), alias),
+            6 if self.tape.rarely(3) => named("spare", &["id", "name"], Some("id"), alias),
             6 => named("label", &LABEL, Some("id"), alias),
             7 => named("audit", &AUDIT, Some("number"), alias),
             8 if !self.ctes.is_empty() => {

@@ -17,6 +17,12 @@ pub(crate) struct Label {
     code: String,
 }
 
+/// Only others have any.
+#[derive(Debug, Clone, PartialEq, Entity)]
+pub(crate) struct Spare {
+    name: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Entity)]
 pub(crate) struct Project {
     name: String,
@@ -67,6 +73,7 @@ fn builder() -> Builder {
     Store::builder()
         .entity::<Label>()
         .entity::<Project>()
+        .entity::<Spare>()
         .entity::<Task>()
         .clock(|| Timestamp::from_second(1_780_000_000).expect("a time"))
         .sql_limits(limits)
@@ -98,6 +105,9 @@ fn fill(session: &TenantSession, seed: u64, rows: usize, values: usize, labels: 
             id
         })
         .collect();
+    if values == TEXTS.len() {
+        session.insert(&Spare { name: "a".to_owned() }).expect("a spare one");
+    }
     for number in 0..rows {
         let task = Task {
             title: TEXTS[dice.below(values)].to_owned(),
@@ -178,6 +188,7 @@ pub(crate) fn plain(session: &TenantSession) -> Connection {
         .execute_batch(
             "CREATE TABLE label (id TEXT PRIMARY KEY, code TEXT, version INTEGER, created TEXT, updated TEXT);
              CREATE TABLE project (id TEXT PRIMARY KEY, name TEXT, rank INTEGER, version INTEGER, created TEXT, updated TEXT);
+             CREATE TABLE spare (id TEXT PRIMARY KEY, name TEXT, version INTEGER, created TEXT, updated TEXT);
              CREATE TABLE task (id TEXT PRIMARY KEY, title TEXT, status TEXT, n INTEGER, amount REAL, done INTEGER, due TEXT,
                  tags TEXT, payload BLOB, project TEXT, label TEXT, version INTEGER, created TEXT, updated TEXT);
              CREATE TABLE audit (number INTEGER PRIMARY KEY, action TEXT, entity TEXT, record TEXT, outcome TEXT,

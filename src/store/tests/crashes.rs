@@ -207,7 +207,8 @@ fn assert_whole_in_one_place(folder: &Path) {
         }
         let connection = Connection::open(&path).unwrap();
         let sql = "SELECT tenant FROM _log_head UNION SELECT key >> 40 FROM _audit UNION SELECT tenant FROM _row_head WHERE tenant > 0 \
-                   UNION SELECT _tenant FROM _rows_Task UNION SELECT _tenant FROM _rows_Ticket UNION SELECT _tenant FROM _rows_Note";
+                   UNION SELECT _tenant FROM _rows_Task WHERE _tenant > 0 UNION SELECT _tenant FROM _rows_Ticket WHERE _tenant > 0 \
+                   UNION SELECT _tenant FROM _rows_Note WHERE _tenant > 0";
         let mut statement = connection.prepare(sql).unwrap();
         for tenant in statement.query_map([], |row| row.get(0)).unwrap() {
             *homes.entry(tenant.unwrap()).or_default() += 1;

@@ -114,9 +114,9 @@ SELECT count(*) FROM task WHERE title = '{canary}' OR amount > 700000 OR code >=
 -- expect: own
 SELECT count(*) FROM task WHERE length(printf('%.*c', CASE WHEN title LIKE '{canary}%' THEN 900000000 ELSE 1 END, 'x')) > 0
 ;;
--- unhex, nullif and iif on what only others have
+-- hex, nullif and iif on what only others have
 -- expect: own
-SELECT count(*) FROM task WHERE iif(title GLOB '{canary}*', json('{'), 1) AND nullif(unhex(secret), x'00') IS NULL
+SELECT count(*) FROM task WHERE iif(title GLOB '{canary}*', json('{'), 1) AND nullif(hex(secret), '00') IS NULL
 ;;
 -- how the reference's rows are used by others
 -- expect: own
