@@ -144,14 +144,17 @@ impl Bound {
         text: &str,
         limits: &SqlLimits,
     ) -> Result<(CachedStatement<'_>, Columns), Failed> {
-        self.check_text(text, limits)?;
+        let known = self.columns.borrow_mut().get(text).cloned();
+        if known.is_none() {
+            self.check_text(text, limits)?;
+        }
         let asked = self.gate.asked();
         let prepared = self.gate.statement(|| self.connection.prepare_cached(text));
         let statement = prepared.map_err(|error| self.refusal(&error, text, limits))?;
         if self.gate.asked() == asked
-            && let Some(columns) = self.columns.borrow_mut().get(text)
+            && let Some(columns) = known
         {
-            return Ok((statement, Arc::clone(columns)));
+            return Ok((statement, columns));
         }
         let checked = self.check(&statement, text, limits);
         match checked {

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-/// Words and signs that a statement may have in the end: some hundred megabytes.
+/// Words and signs that a statement may have in the end.
 const TOKENS_MAX: u64 = 200_000;
 /// Common table expressions that a statement may have, and how deep subqueries may nest.
 const TABLES_MAX: usize = 200;

@@ -17,6 +17,12 @@ fn session() -> (Store, TenantSession) {
     (store, session)
 }
 
+/// Plans, and what the authorizer is asked, are those of this version: with another one, look at both again.
+#[test]
+fn sqlite_is_the_version_that_was_looked_at() {
+    assert_eq!(rusqlite::version(), "3.53.2");
+}
+
 #[test]
 fn a_connection_has_every_setting_and_prepares_nothing_by_itself() {
     let (_store, session) = session();
