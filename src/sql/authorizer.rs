@@ -292,10 +292,9 @@ impl Gate {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// What was refused first, since it was asked for last, and by which rules.
-    pub(super) fn refused(&self) -> Option<(Refused, &Rules)> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
-        refused.map(|refused| (refused, &self.rules))
+    /// What was refused first, since it was asked for last.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

@@ -156,8 +156,7 @@ impl Bound {
         {
             return Ok((statement, columns));
         }
-        let checked = self.check(&statement, text, limits);
-        match checked {
+        match self.check(&statement, text, limits) {
             Ok(columns) => {
                 self.columns.borrow_mut().insert(text.into(), Arc::clone(&columns));
                 Ok((statement, columns))
@@ -233,8 +232,8 @@ impl Bound {
 
     /// Why a statement could not be prepared.
     fn refusal(&self, error: &rusqlite::Error, text: &str, limits: &SqlLimits) -> Failed {
-        if let Some((refused, rules)) = self.gate.refused() {
-            return Failed::Refused(problem::of_refused(&refused, rules, text));
+        if let Some(refused) = self.gate.refused() {
+            return Failed::Refused(problem::of_refused(&refused, self.gate.rules(), text));
         }
         self.failure(error, text, limits, Moment::Preparing)
     }
@@ -263,6 +262,9 @@ impl Bound {
             rusqlite::Error::MultipleStatement => return sql("one statement at a time").into(),
             _ => return sql(OTHERWISE).into(),
         };
+        if let Some(table) = self.unseen(message) {
+            return problem::of_forbidden(table).into();
+        }
         match code.code {
             // Nobody else prepares: SQLite did it by itself.
             ErrorCode::AuthorizationForStatementDenied | ErrorCode::SchemaChanged => Failed::Stale,
@@ -276,9 +278,6 @@ impl Bound {
                 if message.starts_with("cannot modify ") || message.ends_with(" may not be modified") =>
             {
                 Failed::Refused(problem::of_statement(text))
-            }
-            ErrorCode::Unknown if self.unseen(message).is_some() => {
-                problem::of_forbidden(self.unseen(message).unwrap_or_default()).into()
             }
             ErrorCode::Unknown | ErrorCode::TypeMismatch | ErrorCode::ParameterOutOfRange => match moment {
                 Moment::Preparing => problem::of_message(message, text, OTHERWISE).into(),

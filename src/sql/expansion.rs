@@ -581,4 +581,48 @@ mod tests {
             assert!(!is_too_large(text), "{text}");
         }
     }
+
+    const PIECES: [&str; 30] = [
+        "SELECT",
+        "FROM",
+        "(",
+        ")",
+        ",",
+        "AS",
+        "WITH",
+        "RECURSIVE",
+        "NOT MATERIALIZED",
+        "x",
+        "a",
+        "b",
+        "*",
+        ".",
+        "JOIN",
+        "ON",
+        "USING",
+        "UNION ALL",
+        "IN",
+        "VALUES",
+        "WHERE",
+        "ORDER BY",
+        "'",
+        "\"",
+        "[",
+        "]",
+        "é",
+        "--",
+        "/*",
+        ";",
+    ];
+
+    proptest::proptest! {
+        /// Whatever it is, it is looked at without a panic.
+        #[test]
+        fn any_words_are_looked_at(pieces in proptest::collection::vec(0..PIECES.len(), 0..90), spaced: bool) {
+            let pieces: Vec<&str> = pieces.into_iter().map(|piece| PIECES[piece]).collect();
+            let text = pieces.join(if spaced { " " } else { "" });
+            let again = is_too_large(&text);
+            proptest::prop_assert_eq!(is_too_large(&text), again);
+        }
+    }
 }

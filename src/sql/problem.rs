@@ -23,11 +23,13 @@ fn no_such_table(table: &str, rules: &Rules, text: &str) -> Error {
     let newer = table.replace("_master", "_schema");
     let unseen = rules.names.iter().filter(|name| !rules.seen.contains(*name)).map(String::as_str);
     let typed = [table, &newer].into_iter().chain(unseen).filter_map(|name| typed(text, name));
-    let problem = match typed.max_by_key(|name| name.len()) {
-        Some(name) => format!("no such table: {name}"),
-        None => "no such table; tables are called as the entities are, without a schema's name".to_owned(),
-    };
-    Error::Sql { problem }
+    match typed.max_by_key(|name| name.len()) {
+        Some(name) => of_forbidden(name),
+        None => Error::Sql {
+            problem: "no such table; tables are called as the entities are, without a schema's name"
+                .to_owned(),
+        },
+    }
 }
 
 /// A name as a text holds it.
