@@ -173,8 +173,11 @@ pub(crate) fn check_partition(
     let mut moving = HashSet::new();
     for intent in intents.iter().filter(|intent| intent.kind == IntentKind::Clear) {
         moving.insert(intent.tenant);
-        moving
-            .extend(identities::all_members(main, intent.tenant)?.into_iter().map(|(member, ..)| member.key));
+        // Of an organization that has not arrived yet only the partition knows the members.
+        for file in [main, connection] {
+            let members = identities::all_members(file, intent.tenant)?;
+            moving.extend(members.into_iter().map(|(member, ..)| member.key));
+        }
     }
     check_file(connection, catalog, Role::Partition, &moving, &mut own)?;
     // What is not carried out yet will be before anybody looks.
@@ -355,6 +358,19 @@ fn references(connection: &Connection, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// Checks one tenant: its log, its rows, its heads, and whether they agree.
+pub(crate) fn check_one(
+    connection: &Connection,
+    catalog: &Catalog,
+    key: TenantKey,
+    tenancy: Tenancy,
+    name: String,
+) -> Result<Vec<Finding>> {
+    let mut report = Report::default();
+    check_tenant(connection, catalog, &Tenant { key, tenancy, name }, &mut report)?;
+    Ok(report.findings)
+}
+
 struct Tenant {
     key: TenantKey,
     tenancy: Tenancy,
@@ -449,6 +465,13 @@ fn check_tenant(
 fn replay(connection: &Connection, tenant: TenantKey) -> Result<Log> {
     let mut log = Log::default();
     StoredEntry::each(connection, tenant, |entry| {
+        if entry.action == "tenant.import" {
+            match entry.changes() {
+                Ok(Some(changes)) => log.note_import(&changes),
+                Ok(None) | Err(_) => log.quotas_lost = true,
+            }
+            return Ok(());
+        }
         if entry.action == "quota.set" {
             match entry.changes() {
                 Ok(Some(changes)) => log.note_quota(changes)?,
@@ -497,6 +520,15 @@ fn replay(connection: &Connection, tenant: TenantKey) -> Result<Log> {
 }
 
 impl Log {
+    /// A tenant that came from another store may have left its quotas there.
+    fn note_import(&mut self, changes: &[Change]) {
+        let left = |change: &Change| change.column == "quotas" && change.after == Value::Boolean(false);
+        if changes.iter().any(left) {
+            self.quotas.clear();
+            self.quotas_lost = false;
+        }
+    }
+
     fn note_quota(&mut self, changes: Vec<Change>) -> Result<()> {
         let (mut entity, mut rows, mut bytes) = (None, None, None);
         for change in changes {

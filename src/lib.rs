@@ -14,6 +14,7 @@ mod entity;
 mod error;
 mod identity;
 mod lanes;
+mod leave;
 mod monitor;
 mod query;
 mod quota;
@@ -38,6 +39,7 @@ pub use entity::{
 };
 pub use error::{Error, Result};
 pub use identity::{Membership, Organization, OrganizationId, Role, User, UserId};
+pub use leave::{BundleProblem, Exported, ImportOptions, Imported};
 pub use monitor::{
     CacheStats, CommitStats, Monitoring, Operation, OperationStats, PartitionStats, ReaderStats,
     SlowOperation, Stats, Summary, TenantStats,

@@ -76,6 +76,14 @@ const SELECT: &str = "SELECT a.key, a.txn, a.actor, a.admin, a.device, a.clock, 
      FROM _audit AS a LEFT JOIN _actor AS u ON u.mark = a.actor LEFT JOIN _actor AS d ON d.mark = a.admin \
      WHERE a.key BETWEEN ?1 AND ?2";
 
+/// The columns of an entry that is carried to another file: all but its place in the file. The key,
+/// `tenant << 40 | number`, is first.
+pub(crate) const ENTRY_COLUMNS: &str = "key, txn, actor, admin, device, clock, time, action, entity, record, outcome, definition, undoes, reason, \
+     commitment, previous, hash, salt, body";
+
+/// Where an entry that is carried names people.
+pub(crate) const ENTRY_ACTORS: std::ops::Range<usize> = 2..4;
+
 /// An entry as it is stored.
 pub(crate) struct StoredEntry {
     pub(super) number: i64,
@@ -134,6 +142,20 @@ impl StoredEntry {
         let mut rows = statement.query([tenant.first(), tenant.last()])?;
         while let Some(row) = rows.next()? {
             visit(StoredEntry::read(row)?)?;
+        }
+        Ok(())
+    }
+
+    /// Every entry of a tenant, in order, as sessions read it.
+    pub(crate) fn each_readable(
+        connection: &Connection,
+        tenant: TenantKey,
+        mut visit: impl FnMut(AuditEntry) -> Result<()>,
+    ) -> Result<()> {
+        let mut statement = connection.prepare_cached(&format!("{SELECT} ORDER BY a.key"))?;
+        let mut rows = statement.query([tenant.first(), tenant.last()])?;
+        while let Some(row) = rows.next()? {
+            visit(StoredEntry::read(row)?.into_entry(row)?)?;
         }
         Ok(())
     }

@@ -50,6 +50,7 @@ pub(crate) struct Committer {
     wait_max: Duration,
     /// Which state of the reference records the file holds.
     reference: Arc<AtomicI64>,
+    record_bytes_max: usize,
     pub(super) checkpoints: Checkpoints,
 }
 
@@ -116,14 +117,14 @@ pub(super) enum Told {
 
 impl Committer {
     pub(crate) fn new(writer: Writer, wait_max: Duration, checkpoints: Checkpoints) -> Self {
-        let reference = Arc::clone(&writer.reference);
+        let (reference, record_bytes_max) = (Arc::clone(&writer.reference), writer.record_bytes_max);
         let queue = Queue {
             slot: Slot::Free(Box::new(writer)),
             lanes: Lanes::default(),
             last_batch: 1,
             counts: CommitTotals::default(),
         };
-        Self { queue: Mutex::new(queue), wait_max, reference, checkpoints }
+        Self { queue: Mutex::new(queue), wait_max, reference, record_bytes_max, checkpoints }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -214,6 +215,10 @@ impl Committer {
 
     pub(crate) fn reference_version(&self) -> i64 {
         self.reference.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn record_bytes_max(&self) -> usize {
+        self.record_bytes_max
     }
 
     fn take(&self, lane: TenantKey) -> Result<Box<Writer>> {

@@ -364,6 +364,31 @@ pub(crate) fn all_members(
     })
 }
 
+/// A membership, also one that is over, with all that is known of it.
+pub(crate) struct WholeMember {
+    pub(crate) key: TenantKey,
+    pub(crate) user: UserId,
+    pub(crate) role: Role,
+    pub(crate) active: bool,
+    pub(crate) created: i64,
+}
+
+/// An organization's members, those who have left too, in the order of their users' ids.
+pub(crate) fn whole_members(connection: &Connection, organization: TenantKey) -> Result<Vec<WholeMember>> {
+    let sql = "SELECT m.key, u.id, m.role, m.active, m.created FROM _member AS m JOIN _user AS u ON u.key = m.user \
+               WHERE m.organization = ?1 ORDER BY u.id";
+    all(connection, sql, [organization.get()], |row| {
+        Ok(WholeMember {
+            key: TenantKey::from_stored(row.get(0)?)?,
+            user: UserId::new(row.get::<_, String>(1)?)
+                .map_err(|_| Error::corrupt("the store holds an invalid user id"))?,
+            role: Role::from_stored(&row.get::<_, String>(2)?)?,
+            active: row.get(3)?,
+            created: row.get(4)?,
+        })
+    })
+}
+
 pub(crate) fn update_member(connection: &Connection, key: TenantKey, role: Role, active: bool) -> Result<()> {
     let sql = "UPDATE _member SET role = ?2, active = ?3 WHERE key = ?1";
     connection.prepare_cached(sql)?.execute(params![key.get(), role.as_str(), active])?;

@@ -64,6 +64,24 @@ impl Change {
         self.revokes = Some(tenant);
         self
     }
+
+    /// As the catalog keeps it until the home has followed.
+    pub(super) fn into_intent(self, now: Timestamp) -> Intent {
+        Intent {
+            home: self.home.get(),
+            mirror: self.mirror,
+            action: self.action.to_owned(),
+            payload: self.payload.finish(),
+            time: now.as_microsecond(),
+        }
+    }
+}
+
+/// A user was created.
+pub(super) fn created_user(key: TenantKey, mark: Mark, id: &UserId) -> Change {
+    Change::new(key, "user.create")
+        .field("id", Value::None, id.clone())
+        .mirror(Mirror::User { key: key.get(), mark, id: id.clone() })
 }
 
 /// What a partition knows of the tenants that something in it speaks of. Not their display names, and
@@ -141,8 +159,16 @@ impl Intent {
         rmp_serde::from_slice(bytes).map_err(|_| Error::corrupt("the catalog holds a damaged intent"))
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>> {
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>> {
         rmp_serde::to_vec(self).map_err(|error| Error::io("an intent", error))
+    }
+
+    pub(super) fn home(&self) -> Result<TenantKey> {
+        TenantKey::from_stored(self.home)
+    }
+
+    pub(super) fn mirror(&self) -> &Mirror {
+        &self.mirror
     }
 }
 
@@ -162,6 +188,12 @@ fn carry_out(unit: &mut Unit, intent: &Intent) -> Result<()> {
         payload: intent.payload.clone(),
     };
     unit.audit(TenantKey::from_stored(intent.home)?, &event)
+}
+
+/// The same in a store of one file, as a part of a transaction.
+pub(super) fn carry_out_here(unit: &mut Unit, change: Change) -> Result<()> {
+    let intent = change.into_intent(unit.now());
+    carry_out(unit, &intent)
 }
 
 /// The same, in a partition.
@@ -206,13 +238,7 @@ impl Inner {
             unit.after_commit(move || store.grants.revoke(tenant));
         }
         let home = change.home;
-        let intent = Intent {
-            home: home.get(),
-            mirror: change.mirror,
-            action: change.action.to_owned(),
-            payload: change.payload.finish(),
-            time: unit.now().as_microsecond(),
-        };
+        let intent = change.into_intent(unit.now());
         let Some(spread) = self.spread() else {
             carry_out(&mut unit, &intent)?;
             unit.commit()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::change::{Change, Mirror};
+use super::change::{Change, Mirror, created_user};
 use super::quotas::Owner;
 use super::{Inner, PoolClass, absent_as_none};
 use crate::entity::{Tenancy, Value};
@@ -38,6 +38,10 @@ impl<'s> Users<'s> {
         Self { store }
     }
 
+    pub(crate) fn inner(&self) -> &'s Arc<Inner> {
+        self.store
+    }
+
     fn key(&self, id: &UserId) -> Result<TenantKey> {
         self.store.read(|connection| Ok(identities::find_user(connection, id)?.key))
     }
@@ -53,9 +57,7 @@ impl<'s> Users<'s> {
             let (mark, created) = (unit.new_mark()?, unit.now());
             let key = identities::create_tenant(unit.connection()?, "user")?;
             identities::create_user(unit.connection()?, key, mark, id, created.as_microsecond())?;
-            let change = Change::new(key, "user.create")
-                .field("id", Value::None, id.clone())
-                .mirror(Mirror::User { key: key.get(), mark, id: id.clone() });
+            let change = created_user(key, mark, id);
             Ok((change, User { id: id.clone(), name: String::new(), disabled: false, created }))
         })
     }
@@ -228,6 +230,10 @@ pub struct Organizations<'s> {
 impl<'s> Organizations<'s> {
     pub(super) fn new(store: &'s Arc<Inner>) -> Self {
         Self { store }
+    }
+
+    pub(crate) fn inner(&self) -> &'s Arc<Inner> {
+        self.store
     }
 
     fn key(&self, id: &OrganizationId) -> Result<TenantKey> {

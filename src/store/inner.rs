@@ -346,6 +346,25 @@ impl Inner {
         Err(Error::Busy { reason: "users and memberships change all the time; try again" })
     }
 
+    /// One state of a user or an organization: of what the store knows of it, and of the file that it
+    /// lives in, if that is another one.
+    pub(crate) fn whole_snapshot(&self, home: TenantKey) -> Result<(Snapshot, Option<Snapshot>)> {
+        if self.spread.is_none() {
+            return Ok((self.snapshot(home)?, None));
+        }
+        for _ in 0..CHECKS {
+            let decided = self.read(partitions::decided)?;
+            let there = self.snapshot(home)?;
+            // A snapshot is of the moment of its first read.
+            partitions::applied(there.connection()?)?;
+            let main = self.snapshot(TenantKey::REFERENCE)?;
+            if partitions::decided(main.connection()?)? == decided {
+                return Ok((main, Some(there)));
+            }
+        }
+        Err(Error::Busy { reason: "users and memberships change all the time; try again" })
+    }
+
     /// Waits for the writer of a tenant's file and begins a transaction on this thread.
     pub(crate) fn begin(&self, lane: TenantKey, actor: Actor) -> Result<Begun> {
         self.check_open()?;

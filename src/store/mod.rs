@@ -1,6 +1,7 @@
 //! The store: an open file, its connections, its entities, and who may reach what.
 
 mod access;
+mod arrival;
 mod builder;
 mod change;
 pub(crate) mod connection;
@@ -23,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use access::Grant;
+pub(crate) use arrival::{Arrival, NewMember, Newcomer, Profile};
 pub use builder::Builder;
 pub use connection::Durability;
 pub use directory::{Organizations, Users};

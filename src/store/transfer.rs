@@ -8,6 +8,7 @@ use rusqlite::{Connection, params, params_from_iter};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::audit::log::{ENTRY_ACTORS, ENTRY_COLUMNS};
 use crate::cache::keep;
 use crate::commit::{Committer, RowHead, Unit, Writer, load_rows, still_referred};
 use crate::entity::{Tenancy, UuidText};
@@ -35,14 +36,7 @@ impl Numbered {
     }
 }
 
-/// Without the place in the file, which is another one in each.
-const ENTRIES: Numbered = Numbered {
-    table: "_audit",
-    columns: "key, txn, actor, admin, device, clock, time, action, entity, record, outcome, definition, undoes, reason, \
-              commitment, previous, hash, salt, body",
-};
-/// Where an entry names people.
-const ENTRY_ACTORS: std::ops::Range<usize> = 2..4;
+const ENTRIES: Numbered = Numbered { table: "_audit", columns: ENTRY_COLUMNS };
 const MISSES: Numbered = Numbered { table: "_audit_miss", columns: "key, entity, record, time" };
 
 fn tables_of(catalog: &Catalog, tenancy: Tenancy) -> impl Iterator<Item = &Table> {
@@ -396,6 +390,25 @@ pub(super) fn clear(target: &Committer, catalog: &Catalog, home: TenantKey) -> R
     })
 }
 
+/// Takes the names out of a partition that belong to a tenant which has not arrived there: its own, those of
+/// users who have not either, and those that only its log spoke of.
+pub(super) fn clear_names(target: &Committer, home: TenantKey, users: &[i64]) -> Result<()> {
+    target.exclusive(home, |writer| {
+        in_transaction(writer, |connection| {
+            for user in users {
+                connection.prepare_cached("DELETE FROM _user WHERE key = ?1")?.execute([user])?;
+            }
+            connection.execute("DELETE FROM _organization WHERE key = ?1", [home.get()])?;
+            connection.execute(
+                "DELETE FROM _actor WHERE mark NOT IN (SELECT mark FROM _user UNION \
+                 SELECT actor FROM _audit WHERE actor IS NOT NULL UNION SELECT admin FROM _audit WHERE admin IS NOT NULL)",
+                [],
+            )?;
+            Ok(())
+        })
+    })
+}
+
 fn clear_rows(target: &Committer, table: &Table, tenant: TenantKey) -> Result<()> {
     loop {
         let more = target.exclusive(tenant, |writer| {
@@ -502,7 +515,7 @@ fn add_row(hash: &mut Sha256, row: &WholeRow) {
     }
 }
 
-fn in_transaction<R>(writer: &mut Writer, work: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
+pub(super) fn in_transaction<R>(writer: &mut Writer, work: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
     // Whatever fails, the writer rolls back when it is given back.
     let connection = writer.connection();
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
