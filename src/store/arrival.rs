@@ -347,6 +347,8 @@ impl<'s> Landing<'s> {
         for change in created {
             let intent = change.into_intent(decision.now());
             let partition = store.partition_for(&decision, intent.home()?, intent.mirror())?;
+            // Made if it is new: once it has a home it has to be there.
+            self.spread.known_part(&partition)?;
             let connection = decision.connection()?;
             let (home, body) = (intent.home()?, intent.to_bytes()?);
             let number = partitions::intend(connection, partition.key, home, IntentKind::Change, &body)?;
