@@ -29,7 +29,7 @@ pub(crate) use heads::{
     unsigned_count,
 };
 pub(crate) use queue::{CommitTotals, Committer};
-pub(crate) use unit::{Actor, Event, Savepoint, Unit};
+pub(crate) use unit::{Actor, Authority, Event, Savepoint, Unit};
 
 use crate::cache::Cache;
 use crate::error::Result;

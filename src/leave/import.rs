@@ -32,7 +32,7 @@ use crate::quota::Quota;
 use crate::schema::{self, Catalog, identities};
 use crate::scope::Scope;
 use crate::statement::{self as door, NewRow, Table, transfer as statement};
-use crate::store::{Arrival, Inner, NewMember, Newcomer, Profile};
+use crate::store::{Arrival, By, Inner, NewMember, Newcomer, Profile};
 
 /// A clock beyond this is none that any store has come to.
 const CLOCK_MAX: i64 = 1 << 62;
@@ -41,6 +41,7 @@ const FRAME_SPARE: u64 = 1 << 20;
 
 pub(super) fn run(
     store: &Arc<Inner>,
+    by: &By,
     wanted: Kind,
     input: &mut dyn Read,
     options: &ImportOptions,
@@ -50,7 +51,7 @@ pub(super) fn run(
     let limits = FrameLimits { frame_bytes, bytes: options.bytes_max };
     let mut stream = Stream::begin(input, limits)?;
     let opening = read_opening(&mut stream, store, wanted, options)?;
-    let arrival = Arrival::begin(store, opening.profile.clone())?;
+    let arrival = Arrival::begin(store, by, opening.profile.clone())?;
     let mut import = Import {
         store,
         catalog: store.catalog(),

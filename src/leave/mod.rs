@@ -17,8 +17,9 @@ use source::{Kind, Source};
 
 use crate::error::Result;
 use crate::identity::{OrganizationId, TenantKey, UserId};
+use crate::schema::identities;
 use crate::session::TenantSession;
-use crate::store::{Inner, Organizations, Users};
+use crate::store::{By, Inner, Organizations, Users};
 
 /// What left with an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,9 +133,16 @@ impl ImportOptions {
     }
 }
 
-/// Writes a bundle of a user or an organization, by its key.
-pub(crate) fn export(store: &Arc<Inner>, home: TenantKey, writer: &mut dyn Write) -> Result<Exported> {
-    bundle::write(&Source::of(store, home)?, writer)
+/// What a user or an organization is leaving with. Of an administrator's export each of its logs says so,
+/// before anything is read.
+fn source(store: &Arc<Inner>, by: &By, home: TenantKey) -> Result<Source> {
+    if by.actor.admin.is_some() {
+        let members = store.read(|connection| identities::whole_members(connection, home))?;
+        let tenants: Vec<TenantKey> =
+            [home].into_iter().chain(members.into_iter().map(|member| member.key)).collect();
+        store.look(by, home, &tenants, "export")?;
+    }
+    Source::of(store, home)
 }
 
 impl Users<'_> {
@@ -175,7 +183,7 @@ impl Users<'_> {
     /// # Ok(()) }
     /// ```
     pub fn export(&self, id: &impl AsRef<UserId>, writer: &mut impl Write) -> Result<Exported> {
-        bundle::write(&Source::user(self.inner(), id.as_ref())?, writer)
+        bundle::write(&self.source(id.as_ref())?, writer)
     }
 
     /// Takes a user in from a bundle: all of it, or nothing. The records keep their ids, versions and
@@ -195,7 +203,13 @@ impl Users<'_> {
     /// [`Error::Exists`](crate::Error::Exists) if the id is taken; for values, references, unique sets and
     /// quotas what an insert would answer; [`Error::Io`](crate::Error::Io) if the reader fails.
     pub fn import(&self, reader: &mut impl Read, options: &ImportOptions) -> Result<Imported> {
-        import::run(self.inner(), Kind::User, reader, options)
+        import::run(self.inner(), self.by(), Kind::User, reader, options)
+    }
+
+    fn source(&self, id: &UserId) -> Result<Source> {
+        let store = self.inner();
+        let home = store.read(|connection| Ok(identities::find_user(connection, id)?.key))?;
+        source(store, self.by(), home)
     }
 }
 
@@ -209,7 +223,7 @@ impl Organizations<'_> {
     ///
     /// [`Error::UnknownOrganization`](crate::Error::UnknownOrganization), and as [`Users::export`].
     pub fn export(&self, id: &impl AsRef<OrganizationId>, writer: &mut impl Write) -> Result<Exported> {
-        bundle::write(&Source::organization(self.inner(), id.as_ref())?, writer)
+        bundle::write(&self.source(id.as_ref())?, writer)
     }
 
     /// Takes an organization in from a bundle, as [`Users::import`] does a user. Its members are the users
@@ -221,7 +235,13 @@ impl Organizations<'_> {
     /// As [`Users::import`], and [`BundleProblem::MissingUsers`] if members are no users here and
     /// [`ImportOptions::creating_users`] was not asked for.
     pub fn import(&self, reader: &mut impl Read, options: &ImportOptions) -> Result<Imported> {
-        import::run(self.inner(), Kind::Organization, reader, options)
+        import::run(self.inner(), self.by(), Kind::Organization, reader, options)
+    }
+
+    fn source(&self, id: &OrganizationId) -> Result<Source> {
+        let store = self.inner();
+        let home = store.read(|connection| Ok(identities::find_organization(connection, id)?.key))?;
+        source(store, self.by(), home)
     }
 }
 
@@ -233,8 +253,13 @@ impl TenantSession {
     ///
     /// The session has ended, and as [`Users::export`].
     pub fn export(&self, writer: &mut impl Write) -> Result<Exported> {
+        bundle::write(&self.source()?, writer)
+    }
+
+    fn source(&self) -> Result<Source> {
         let core = self.core();
         core.check()?;
-        export(&core.store, core.scope.lane(), writer)
+        core.account("export", None, None)?;
+        Source::of(&core.store, core.scope.lane())
     }
 }

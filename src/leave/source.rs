@@ -11,7 +11,7 @@ use super::form::{ActorItem, CheckpointPart, Holding, LogPart, MemberFrame};
 use crate::commit::load_rows;
 use crate::entity::{ColumnKind, Tenancy, Value};
 use crate::error::{Error, Result};
-use crate::identity::{OrganizationId, TenantKey, UserId};
+use crate::identity::TenantKey;
 use crate::quota::Quota;
 use crate::schema::identities::{self, Owner};
 use crate::schema::Catalog;
@@ -65,16 +65,6 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn user(store: &Arc<Inner>, id: &UserId) -> Result<Self> {
-        let key = store.read(|connection| Ok(identities::find_user(connection, id)?.key))?;
-        Self::of(store, key)
-    }
-
-    pub(super) fn organization(store: &Arc<Inner>, id: &OrganizationId) -> Result<Self> {
-        let key = store.read(|connection| Ok(identities::find_organization(connection, id)?.key))?;
-        Self::of(store, key)
-    }
-
     /// A user or an organization by its key.
     pub(super) fn of(store: &Arc<Inner>, home: TenantKey) -> Result<Self> {
         let (main, there) = store.whole_snapshot(home)?;

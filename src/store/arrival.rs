@@ -9,12 +9,13 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
+use super::access::By;
 use super::change::{self, Change, Mirror};
 use super::inner::Inner;
 use super::part::Part;
 use super::spread::{Holding, Spread};
 use super::{Snapshot, absent_as_none, transfer};
-use crate::commit::{Actor, Copies, Unit};
+use crate::commit::{Copies, Unit};
 use crate::error::{Error, Result};
 use crate::identity::{Mark, OrganizationId, Role, TenantKey, UserId};
 use crate::schema::identities;
@@ -187,9 +188,19 @@ impl Unborn {
     }
 }
 
+/// A transaction in the file that says who exists, while whoever asks for it still may.
+fn begin(store: &Inner, by: &By) -> Result<Unit> {
+    by.check()?;
+    let unit = store.begin_main(by.actor.clone())?;
+    // Again, now that nobody else writes: a revocation comes before or after, not during.
+    by.check()?;
+    Ok(unit)
+}
+
 /// A tenant on its way into the store. Dropped before it has [settled](Self::settle), nothing of it stays.
 pub(crate) struct Arrival<'s> {
     store: &'s Arc<Inner>,
+    by: By,
     profile: Profile,
     keys: Keys,
     way: Way<'s>,
@@ -203,8 +214,8 @@ enum Way<'s> {
 
 impl<'s> Arrival<'s> {
     /// Waits for the writer. Members who are no users are made users.
-    pub(crate) fn begin(store: &'s Arc<Inner>, profile: Profile) -> Result<Self> {
-        let mut unit = store.begin_main(Actor::default())?;
+    pub(crate) fn begin(store: &'s Arc<Inner>, by: &By, profile: Profile) -> Result<Self> {
+        let mut unit = begin(store, by)?;
         // It puts off foreign keys, or is one of two.
         unit.alone();
         let keys = Keys::give_out(&mut unit, &profile)?;
@@ -213,13 +224,13 @@ impl<'s> Arrival<'s> {
                 // https://sqlite.org/pragma.html#pragma_defer_foreign_keys: until the commit.
                 unit.connection()?.execute_batch("PRAGMA defer_foreign_keys = ON")?;
                 for change in keys.name(&mut unit, &profile)? {
-                    change::carry_out_here(&mut unit, change)?;
+                    change::carry_out_here(&mut unit, by, change)?;
                 }
                 Way::File(unit)
             }
             Some(spread) => Way::Partition(Landing::begin(store, spread, unit, &keys, &profile)?),
         };
-        Ok(Self { store, profile, keys, way })
+        Ok(Self { store, by: by.clone(), profile, keys, way })
     }
 
     /// The user or the organization.
@@ -263,8 +274,11 @@ impl<'s> Arrival<'s> {
         match &mut self.way {
             Way::File(unit) => run(unit),
             Way::Partition(landing) => {
-                let mut unit = landing.part.committer()?.begin(self.keys.home, Actor::default())?;
+                let mut unit = landing.part.committer()?.begin(self.keys.home, self.by.actor.clone())?;
                 unit.alone();
+                if let Some((mark, id)) = self.by.actor.user.zip(self.by.name.as_ref()) {
+                    identities::name_actor(unit.connection()?, mark, id)?;
+                }
                 let result = run(&mut unit)?;
                 unit.commit()?;
                 Ok(result)
@@ -277,14 +291,14 @@ impl<'s> Arrival<'s> {
         self,
         decide: impl FnOnce(&mut Unit, &dyn Copies) -> Result<R>,
     ) -> Result<R> {
-        let Self { store, profile, keys, way } = self;
+        let Self { store, by, profile, keys, way } = self;
         match way {
             Way::File(mut unit) => {
                 let result = decide(&mut unit, &**store)?;
                 unit.commit()?;
                 Ok(result)
             }
-            Way::Partition(landing) => landing.settle(store, &keys, &profile, decide),
+            Way::Partition(landing) => landing.settle(store, &by, &keys, &profile, decide),
         }
     }
 }
@@ -334,18 +348,19 @@ impl<'s> Landing<'s> {
     fn settle<R>(
         mut self,
         store: &Arc<Inner>,
+        by: &By,
         keys: &Keys,
         profile: &Profile,
         decide: impl FnOnce(&mut Unit, &dyn Copies) -> Result<R>,
     ) -> Result<R> {
         self.spread.sync(&self.part)?;
-        let mut decision = store.begin_main(Actor::default())?;
+        let mut decision = begin(store, by)?;
         decision.alone();
         decision.connection()?.execute_batch("PRAGMA defer_foreign_keys = ON")?;
         let created = keys.name(&mut decision, profile)?;
         let mut following = Vec::new();
         for change in created {
-            let intent = change.into_intent(decision.now());
+            let intent = change.into_intent(by, decision.now());
             let partition = store.partition_for(&decision, intent.home()?, intent.mirror())?;
             // Made if it is new: once it has a home it has to be there.
             self.spread.known_part(&partition)?;
