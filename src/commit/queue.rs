@@ -182,6 +182,14 @@ impl Committer {
         Ok(unit)
     }
 
+    /// The same with foreign keys off: for rows that others in the file may refer to already, though they come
+    /// only now. SQLite counts violations of a transaction, and with such rows would count wrong.
+    pub(crate) fn begin_unchecked(self: &Arc<Self>, lane: TenantKey, actor: Actor) -> Result<Unit> {
+        let mut unit = Unit::begin_unchecked(Arc::clone(self), self.take(lane)?)?;
+        unit.enter(actor)?;
+        Ok(unit)
+    }
+
     /// Lends the writer with no transaction open and foreign keys off: for rows that come from another
     /// file, or go, in many transactions, of which only all together leave no reference dangling.
     pub(crate) fn exclusive<R>(
@@ -321,6 +329,20 @@ impl Committer {
         }
     }
 
+    /// Gives a writer back that had foreign keys off.
+    pub(super) fn restore(&self, writer: Box<Writer>) {
+        let restored = roll_back_rest(&writer.connection)
+            .and_then(|()| Ok(writer.connection.pragma_update(None, "foreign_keys", true)?));
+        match restored {
+            Ok(()) => self.hand_over(writer),
+            Err(error) => {
+                // Nobody may write without foreign keys.
+                tracing::warn!(%error, "a writer could not be restored, and its file is closed");
+                self.end();
+            }
+        }
+    }
+
     /// Whether a writer would have to wait; for work that can wait itself.
     pub(crate) fn is_busy(&self) -> bool {
         !matches!(self.lock().slot, Slot::Free(_))
@@ -384,16 +406,8 @@ struct Exclusive<'c> {
 
 impl Drop for Exclusive<'_> {
     fn drop(&mut self) {
-        let Some(writer) = self.writer.take() else { return };
-        let restored = roll_back_rest(&writer.connection)
-            .and_then(|()| Ok(writer.connection.pragma_update(None, "foreign_keys", true)?));
-        match restored {
-            Ok(()) => self.committer.hand_over(writer),
-            Err(error) => {
-                // Nobody may write without foreign keys.
-                tracing::warn!(%error, "a writer could not be restored, and its file is closed");
-                self.committer.end();
-            }
+        if let Some(writer) = self.writer.take() {
+            self.committer.restore(writer);
         }
     }
 }

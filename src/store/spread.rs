@@ -354,7 +354,8 @@ impl Spread {
             }
             Holding::Nothing | Holding::Catalog => None,
         };
-        let mut unit = part.committer()?.begin(TenantKey::REFERENCE, Actor::default())?;
+        // Records of somebody who arrives may refer to reference records that come only now.
+        let mut unit = part.committer()?.begin_unchecked(TenantKey::REFERENCE, Actor::default())?;
         if holding == Holding::Nothing && !released && part.reference_version() == transfer::NO_VERSION {
             // They were taken out during the wait for the writer.
             drop(unit);
@@ -370,7 +371,6 @@ impl Spread {
                 if stale { Some(transfer::read_reference(connection, &self.catalog)?) } else { None };
             (partitions::intents(connection, key)?, reference)
         };
-        unit.alone();
         let applied = partitions::applied(unit.connection()?)?;
         // Nobody decides anything for the partition without its writer; a decision that was not
         // committed is none, and its number is given out again.
@@ -382,14 +382,10 @@ impl Spread {
             change::apply(&mut unit, &Intent::from_bytes(&intent.body)?, intent.number)?;
         }
         if let Some(reference) = reference {
-            transfer::write_reference(&mut unit, &self.catalog, reference)?;
+            transfer::write_reference(&mut unit, &self.catalog, reference)
+                .map_err(|error| part.name_in(error))?;
         }
-        unit.commit().map_err(|error| match error {
-            Error::Constraint { .. } => part.name_in(Error::corrupt(
-                "records in it refer to reference records that the catalog does not hold; the two files are of different times: restore both from one backup",
-            )),
-            other => other,
-        })?;
+        unit.commit()?;
         part.applied.fetch_max(decided, Ordering::AcqRel);
         self.note_done(part, changes.iter().map(|intent| intent.number));
         if let Err(error) = self.clear_left(part, &clear, try_lock(&self.clearing)) {

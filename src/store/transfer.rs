@@ -114,11 +114,9 @@ pub(super) fn same_reference(partition: &Connection, main: &Connection, catalog:
     Ok(copies.version != records.version || copies.tables.iter().zip(&records.tables).all(same))
 }
 
-/// Makes a partition's copies the same. The transaction must be alone: it puts off foreign keys, so
-/// that records that are replaced may be referred to meanwhile.
+/// Makes a partition's copies the same, in a transaction without foreign keys: records that are replaced
+/// are referred to meanwhile.
 pub(super) fn write_reference(unit: &mut Unit, catalog: &Catalog, reference: Reference) -> Result<()> {
-    // https://sqlite.org/pragma.html#pragma_defer_foreign_keys: until the next commit.
-    unit.connection()?.execute_batch("PRAGMA defer_foreign_keys = ON")?;
     let mut inserted = Vec::new();
     for (position, wanted) in reference.tables {
         let table = &*catalog.tables()[position];
@@ -142,7 +140,13 @@ pub(super) fn write_reference(unit: &mut Unit, catalog: &Catalog, reference: Ref
             }
         }
         for former in known.values() {
-            door::delete(table, TenantKey::REFERENCE, id(former)?).execute(unit.connection()?)?;
+            let former = id(former)?;
+            if is_held(unit.connection()?, catalog, table, former)? {
+                return Err(Error::corrupt(
+                    "records in it refer to reference records that the catalog does not hold; the two files are of different times: restore both from one backup",
+                ));
+            }
+            door::delete(table, TenantKey::REFERENCE, former).execute(unit.connection()?)?;
         }
         let head = unit.rows(TenantKey::REFERENCE, table.key)?;
         head.follow(&wanted.head);
@@ -161,17 +165,8 @@ pub(super) fn write_reference(unit: &mut Unit, catalog: &Catalog, reference: Ref
 pub(super) fn release(unit: &mut Unit, catalog: &Catalog, records: &[(&Table, Uuid)]) -> Result<()> {
     let connection = unit.connection()?;
     for (table, record) in records {
-        for referring in
-            catalog.tables().iter().filter(|table| table.definition.tenancy() != Tenancy::Reference)
-        {
-            for column in referring.references_to(table.entity()) {
-                if statement::held_by_anyone(referring, column, *record)
-                    .first(connection, |_| Ok(()))?
-                    .is_some()
-                {
-                    return Err(still_referred(table));
-                }
-            }
+        if is_held(connection, catalog, table, *record)? {
+            return Err(still_referred(table));
         }
     }
     // Among themselves they may refer to each other in a circle.
@@ -181,6 +176,20 @@ pub(super) fn release(unit: &mut Unit, catalog: &Catalog, records: &[(&Table, Uu
     }
     unit.set_reference_version(NO_VERSION);
     Ok(())
+}
+
+/// Whether anybody's record refers to a reference record.
+fn is_held(connection: &Connection, catalog: &Catalog, table: &Table, record: Uuid) -> Result<bool> {
+    for referring in catalog.tables().iter().filter(|table| table.definition.tenancy() != Tenancy::Reference)
+    {
+        for column in referring.references_to(table.entity()) {
+            let held = statement::held_by_anyone(referring, column, record).first(connection, |_| Ok(()))?;
+            if held.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Copies that have to be made anew.

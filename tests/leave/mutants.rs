@@ -1,0 +1,1 @@
+//! Bundles that are not what a store wrote.

@@ -1,0 +1,1 @@
+//! Each way in which a bundle is refused, by its typed error, with nothing changed.
