@@ -247,8 +247,3 @@ fn rows_of_more_than_a_frame_come_whole() {
     assert_eq!(look_as_user(&there, "ada").before_import(), look_as_user(&here, "ada"));
     assert_eq!(Said::of(&bundle_of_user(&there, "ada")).before_import(), Said::of(&bundle));
 }
-
-#[test]
-fn debug() {
-    round_trip(787547753880650882, 0, 1);
-}
