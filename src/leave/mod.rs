@@ -5,11 +5,14 @@ mod bundle;
 mod form;
 mod frame;
 mod import;
+mod json_lines;
 mod problem;
 mod source;
+mod sqlite;
 mod stream;
 
 use std::io::{Read, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 pub use problem::BundleProblem;
@@ -186,6 +189,71 @@ impl Users<'_> {
         bundle::write(&self.source(id.as_ref())?, writer)
     }
 
+    /// Writes everything of a user as JSON Lines: one object a line. The first says what it is, with the
+    /// entities' definitions; then come the records, with the values as the user's sessions read them, the
+    /// log's entries, and the reference records that are referred to; the last line has the counts, so that
+    /// one sees whether all is there.
+    ///
+    /// Times are RFC 3339, ids as RFC 9562 writes them, bytes two hexadecimal digits each, integers exact
+    /// (beyond 2^53 not every reader keeps them so), infinite floats the text `Infinity` or `-Infinity`.
+    /// Nested values are the JSON that is closest: bytes in them become digits, keys text, and one that is
+    /// nested deeper than 128 levels is null. The log's entries have their hashes and not what these were
+    /// made of. A [bundle](Self::export) loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`export`](Self::export).
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Store, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// # let ada = store.users().create(&UserId::new("ada")?)?;
+    /// # store.session(&ada)?.insert(&Task { title: "Dig".into() })?;
+    /// let mut lines = Vec::new();
+    /// store.users().export_json_lines(&ada, &mut lines)?;
+    /// let lines = String::from_utf8(lines).unwrap();
+    /// assert!(lines.lines().nth(1).unwrap().contains(r#""title":"Dig""#));
+    /// # Ok(()) }
+    /// ```
+    pub fn export_json_lines(&self, id: &impl AsRef<UserId>, writer: &mut impl Write) -> Result<Exported> {
+        json_lines::write(&self.source(id.as_ref())?, writer)
+    }
+
+    /// Writes everything of a user as a plain SQLite file: a table for each entity under its own name with
+    /// `id`, `version`, `created`, `updated` and the entity's columns, its unique sets, indexes and foreign
+    /// keys; the reference records that are referred to; the log as `audit`. Values are readable: times as
+    /// RFC 3339, nested values as JSON, as in [`export_json_lines`](Self::export_json_lines). A name that
+    /// an entity gives to a column of its own has an underscore before the other one, as `_id`.
+    ///
+    /// The file is not encrypted, whatever the store is. It is made under another name and moved into place
+    /// whole.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if there is something at the path already, and
+    /// as [`export`](Self::export).
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Store, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("ada.db");
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// # let ada = store.users().create(&UserId::new("ada")?)?;
+    /// # store.session(&ada)?.insert(&Task { title: "Dig".into() })?;
+    /// store.users().export_sqlite(&ada, &path)?;
+    /// let file = rusqlite::Connection::open(&path).unwrap();
+    /// let title: String = file.query_row("SELECT title FROM Task", [], |row| row.get(0)).unwrap();
+    /// assert_eq!(title, "Dig");
+    /// # Ok(()) }
+    /// ```
+    pub fn export_sqlite(&self, id: &impl AsRef<UserId>, path: impl AsRef<Path>) -> Result<Exported> {
+        sqlite::write(&self.source(id.as_ref())?, path.as_ref())
+    }
+
     /// Takes a user in from a bundle: all of it, or nothing. The records keep their ids, versions and
     /// order, the log its numbers and hashes; the log gets one entry more, `tenant.import`.
     ///
@@ -226,6 +294,37 @@ impl Organizations<'_> {
         bundle::write(&self.source(id.as_ref())?, writer)
     }
 
+    /// Writes everything of an organization and of its members in it as JSON Lines, as
+    /// [`Users::export_json_lines`] does of a user. The members come second; their records and entries name
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// As [`export`](Self::export).
+    pub fn export_json_lines(
+        &self,
+        id: &impl AsRef<OrganizationId>,
+        writer: &mut impl Write,
+    ) -> Result<Exported> {
+        json_lines::write(&self.source(id.as_ref())?, writer)
+    }
+
+    /// Writes everything of an organization and of its members in it as a plain SQLite file, as
+    /// [`Users::export_sqlite`] does of a user. `members` has the memberships; the members' private records
+    /// have a column `member` that names whose they are, since two members may give one id to two records,
+    /// and their logs are `private_audit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Users::export_sqlite`].
+    pub fn export_sqlite(
+        &self,
+        id: &impl AsRef<OrganizationId>,
+        path: impl AsRef<Path>,
+    ) -> Result<Exported> {
+        sqlite::write(&self.source(id.as_ref())?, path.as_ref())
+    }
+
     /// Takes an organization in from a bundle, as [`Users::import`] does a user. Its members are the users
     /// of this store who have the same ids, with the roles that the bundle names: whether they are the same
     /// people is for the application to know.
@@ -254,6 +353,24 @@ impl TenantSession {
     /// The session has ended, and as [`Users::export`].
     pub fn export(&self, writer: &mut impl Write) -> Result<Exported> {
         bundle::write(&self.source()?, writer)
+    }
+
+    /// Writes everything of the session's user as JSON Lines, as [`Users::export_json_lines`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`export`](Self::export).
+    pub fn export_json_lines(&self, writer: &mut impl Write) -> Result<Exported> {
+        json_lines::write(&self.source()?, writer)
+    }
+
+    /// Writes everything of the session's user as a plain SQLite file, as [`Users::export_sqlite`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`export`](Self::export), and as [`Users::export_sqlite`].
+    pub fn export_sqlite(&self, path: impl AsRef<Path>) -> Result<Exported> {
+        sqlite::write(&self.source()?, path.as_ref())
     }
 
     fn source(&self) -> Result<Source> {

@@ -150,7 +150,7 @@ fn hex(bytes: &[u8]) -> String {
 /// takes from the thread's stack.
 const DEPTH_MAX: usize = 128;
 
-pub(super) fn json_of(messagepack: &[u8]) -> Option<Json> {
+pub(crate) fn json_of(messagepack: &[u8]) -> Option<Json> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(messagepack);
     deserializer.set_max_depth(DEPTH_MAX);
     Plain::deserialize(&mut deserializer).ok().map(|plain| plain.0)

@@ -23,6 +23,7 @@ pub use plan::PlanStep;
 pub use rows::{SqlColumn, SqlRow, SqlRows, SqlStream};
 
 pub(crate) use bound::{Bound, IsHome, Key, Seen, Unfit};
+pub(crate) use functions::json_of;
 pub(crate) use limits::FixedLimits;
 
 use rusqlite::Statement;

@@ -3,6 +3,7 @@
 mod mutants;
 mod pack;
 mod problems;
+mod readable;
 mod world;
 
 use std::collections::BTreeMap;
