@@ -145,11 +145,8 @@ impl<'r> FrameReader<'r> {
 
     /// Nothing follows.
     pub(super) fn end(&mut self) -> Result<()> {
-        match self.fill(&mut [0]) {
-            Err(Error::Bundle { problem: BundleProblem::Truncated }) => Ok(()),
-            Ok(()) => Err(BundleProblem::Trailing.into()),
-            Err(error) => Err(error),
-        }
+        let read = (&mut *self.input).take(1).read_to_end(&mut Vec::new()).map_err(failed)?;
+        if read == 0 { Ok(()) } else { Err(BundleProblem::Trailing.into()) }
     }
 
     /// Over all so far.

@@ -32,7 +32,7 @@ use crate::quota::Quota;
 use crate::schema::{self, Catalog, identities};
 use crate::scope::Scope;
 use crate::statement::{self as door, NewRow, Table, transfer as statement};
-use crate::store::{Arrival, By, Inner, NewMember, Newcomer, Profile};
+use crate::store::{ARRIVED, Arrival, By, Inner, NewMember, Newcomer, Profile};
 
 /// A clock beyond this is none that any store has come to.
 const CLOCK_MAX: i64 = 1 << 62;
@@ -533,39 +533,35 @@ impl<'i> Import<'i, '_> {
         Ok(())
     }
 
-    /// Each log says that it came from another store.
+    /// Quotas that do not come along go, and the log of each member says that it came from another store.
     fn note(&mut self, digest: Sum) -> Result<()> {
-        let Self { arrival, tenants, options, opening, .. } = self;
-        let renamed = options.id.as_deref().filter(|id| *id != opening.id);
+        let Self { arrival, tenants, options, .. } = self;
         arrival.at_home(|unit| {
             for (place, tenant) in tenants.iter().enumerate() {
-                let mut payload = PayloadWriter::new();
-                payload.change("bundle", &Value::None, &Value::Bytes(digest.to_vec()));
-                if let Some(id) = renamed.filter(|_| place == 0) {
-                    payload.change("id", &opening.id.as_str().into(), &id.into());
+                for entity in tenant.quotas.iter().filter(|_| !options.quotas) {
+                    unit.set_quota(tenant.key, *entity, None)?;
                 }
-                if !tenant.quotas.is_empty() {
-                    payload.change("quotas", &Value::None, &options.quotas.into());
+                if place > 0 {
+                    let payload = said(options, tenant, digest).finish();
+                    let event = Event { action: ARRIVED, outcome: "ok", entity: None, record: None, payload };
+                    unit.audit(tenant.key, &event)?;
                 }
-                if !options.quotas {
-                    for entity in &tenant.quotas {
-                        unit.set_quota(tenant.key, *entity, None)?;
-                    }
-                }
-                let payload = payload.finish();
-                let event =
-                    Event { action: "tenant.import", outcome: "ok", entity: None, record: None, payload };
-                unit.audit(tenant.key, &event)?;
             }
             Ok(())
         })
     }
 
     fn settle(self, digest: Sum) -> Result<Imported> {
-        let Self { catalog, arrival, opening, listed, direct, actors, options, rows, entries, .. } = self;
+        let Self { catalog, arrival, opening, tenants, listed, direct, actors, options, rows, entries, .. } =
+            self;
+        let Some(home) = tenants.first() else { return Err(Error::Closed) };
+        let mut payload = said(options, home, digest);
+        if let Some(id) = options.id.as_deref().filter(|id| *id != opening.id) {
+            payload.change("id", &opening.id.as_str().into(), &id.into());
+        }
         let id = options.id.clone().unwrap_or(opening.id);
         let users: Vec<UserId> = arrival.new_users().cloned().collect();
-        let reference_records = arrival.settle(|unit, copies| {
+        let reference_records = arrival.settle(payload, |unit, copies| {
             name_actors(unit.connection()?, &actors)?;
             let mut brought = 0;
             if options.reference_records {
@@ -587,6 +583,16 @@ impl<'i> Import<'i, '_> {
         let members = opening.profile.members.len() as u64;
         Ok(Imported { id, rows, entries, members, users, reference_records, digest })
     }
+}
+
+/// What a log says of the import.
+fn said(options: &ImportOptions, tenant: &Landed, digest: Sum) -> PayloadWriter {
+    let mut payload = PayloadWriter::new();
+    payload.change("bundle", &Value::None, &Value::Bytes(digest.to_vec()));
+    if !tenant.quotas.is_empty() {
+        payload.change("quotas", &Value::None, &options.quotas.into());
+    }
+    payload
 }
 
 /// Rows of one tenant and entity, as they come.

@@ -287,7 +287,9 @@ fn mirror_tenant(connection: &Connection, key: TenantKey, kind: &str) -> Result<
 pub(crate) fn mirror_user(connection: &Connection, key: TenantKey, mark: Mark, id: &UserId) -> Result<()> {
     mirror_tenant(connection, key, "user")?;
     name_actor(connection, mark, id)?;
-    let sql = "INSERT INTO _user (key, mark, id, name, created) VALUES (?1, ?2, ?3, '', 0) ON CONFLICT (key) DO NOTHING";
+    // It may know the user already, also as one who was on the way.
+    let sql = "INSERT INTO _user (key, mark, id, name, created) VALUES (?1, ?2, ?3, '', 0) \
+               ON CONFLICT (key) DO UPDATE SET id = excluded.id WHERE id <> excluded.id";
     connection.prepare_cached(sql)?.execute(params![key.get(), mark, id.as_str()])?;
     Ok(())
 }
@@ -298,7 +300,8 @@ pub(crate) fn mirror_organization(
     id: &OrganizationId,
 ) -> Result<()> {
     mirror_tenant(connection, key, "organization")?;
-    let sql = "INSERT INTO _organization (key, id, name, created) VALUES (?1, ?2, '', 0) ON CONFLICT (key) DO NOTHING";
+    let sql = "INSERT INTO _organization (key, id, name, created) VALUES (?1, ?2, '', 0) \
+               ON CONFLICT (key) DO UPDATE SET id = excluded.id WHERE id <> excluded.id";
     connection.prepare_cached(sql)?.execute(params![key.get(), id.as_str()])?;
     Ok(())
 }
@@ -318,6 +321,34 @@ pub(crate) fn mirror_member(
     let (organization, user) = (organization.get(), user.get());
     connection.prepare_cached(sql)?.execute(params![key.get(), organization, user, role.as_str(), active])?;
     Ok(())
+}
+
+/// A partition learns that a user is on the way, and not yet who: somebody else may come to be that one.
+pub(crate) fn expect_user(connection: &Connection, key: TenantKey, mark: Mark, id: &UserId) -> Result<()> {
+    mirror_tenant(connection, key, "user")?;
+    name_actor(connection, mark, id)?;
+    let sql = "INSERT INTO _user (key, mark, id, name, created) VALUES (?1, ?2, ?3, '', 0)";
+    connection.prepare_cached(sql)?.execute(params![key.get(), mark, expected(key)])?;
+    Ok(())
+}
+
+/// The same of an organization.
+pub(crate) fn expect_organization(connection: &Connection, key: TenantKey) -> Result<()> {
+    mirror_tenant(connection, key, "organization")?;
+    let sql = "INSERT INTO _organization (key, id, name, created) VALUES (?1, ?2, '', 0)";
+    connection.prepare_cached(sql)?.execute(params![key.get(), expected(key)])?;
+    Ok(())
+}
+
+/// No id of anybody: those hold no control characters.
+fn expected(key: TenantKey) -> String {
+    format!("\u{1}{}", key.get())
+}
+
+/// The keys of an organization's members, those who have left too.
+pub(crate) fn member_keys(connection: &Connection, organization: TenantKey) -> Result<Vec<TenantKey>> {
+    let sql = "SELECT key FROM _member WHERE organization = ?1 ORDER BY key";
+    all(connection, sql, [organization.get()], |row| TenantKey::from_stored(row.get(0)?))
 }
 
 /// What a tenant is, by its key.

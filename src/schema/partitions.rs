@@ -257,13 +257,6 @@ pub(crate) fn intend(
     Ok(number)
 }
 
-/// Something was decided of which nothing has to follow: whoever compares states of two files sees that
-/// they are of different times.
-pub(crate) fn note_decision(connection: &Connection) -> Result<()> {
-    connection.prepare_cached("UPDATE _layout SET next = next + 1")?.execute([])?;
-    Ok(())
-}
-
 /// What has to follow in a partition, in the order in which it was decided.
 pub(crate) fn intents(connection: &Connection, partition: i64) -> Result<Vec<StoredIntent>> {
     let sql = "SELECT number, tenant, kind, body FROM _intent WHERE partition = ?1 ORDER BY number";

@@ -5,6 +5,7 @@
 //! commit that makes the tenant.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -15,11 +16,15 @@ use super::inner::Inner;
 use super::part::Part;
 use super::spread::{Holding, Spread};
 use super::{Snapshot, absent_as_none, transfer};
+use crate::audit::payload::PayloadWriter;
 use crate::commit::{Copies, Unit};
 use crate::error::{Error, Result};
 use crate::identity::{Mark, OrganizationId, Role, TenantKey, UserId};
 use crate::schema::identities;
 use crate::schema::partitions::{self, IntentKind};
+
+/// What the log of a tenant says that has come from another store.
+pub(crate) const ARRIVED: &str = "tenant.import";
 
 /// Who arrives.
 #[derive(Debug, Clone)]
@@ -118,19 +123,41 @@ impl Keys {
         Unborn { users: self.mark.map(|_| self.home.get()).into_iter().chain(members).collect() }
     }
 
-    /// What the home has to know of them.
-    fn mirrors<'k>(&'k self, profile: &'k Profile) -> impl Iterator<Item = Mirror> + 'k {
+    /// What the home has to know of them before they are anybody: all but the ids of those who do not exist
+    /// yet, since somebody else may come to have them.
+    fn expect(&self, connection: &Connection, profile: &Profile) -> Result<()> {
+        match (&profile.who, self.mark) {
+            (Newcomer::User(id), Some(mark)) => identities::expect_user(connection, self.home, mark, id)?,
+            (Newcomer::Organization(_), _) => identities::expect_organization(connection, self.home)?,
+            (Newcomer::User(_), None) => {}
+        }
+        for (keys, member) in self.members.iter().zip(&profile.members) {
+            if keys.is_new {
+                identities::expect_user(connection, keys.user, keys.mark, &member.user)?;
+            } else {
+                identities::mirror_user(connection, keys.user, keys.mark, &member.user)?;
+            }
+            let (role, active) = (member.role, member.active);
+            identities::mirror_member(connection, keys.key, self.home, keys.user, role, active)?;
+        }
+        Ok(())
+    }
+
+    /// Who they are, for the home.
+    fn mirror(&self, profile: &Profile) -> Mirror {
         let key = self.home.get();
         let home = match (&profile.who, self.mark) {
             (Newcomer::User(id), Some(mark)) => Mirror::User { key, mark, id: id.clone() },
             (Newcomer::Organization(id), _) => Mirror::Organization { key, id: id.clone() },
             (Newcomer::User(_), None) => Mirror::Nothing,
         };
-        let members = self.members.iter().zip(&profile.members).map(|(keys, member)| {
-            let user = (keys.user, keys.mark, &member.user);
-            Mirror::member(keys.key, self.home, user, member.role, member.active)
+        let new = self.members.iter().zip(&profile.members).filter(|(keys, _)| keys.is_new);
+        let new = new.map(|(keys, member)| Mirror::User {
+            key: keys.user.get(),
+            mark: keys.mark,
+            id: member.user.clone(),
         });
-        std::iter::once(home).chain(members)
+        Mirror::Several(std::iter::once(home).chain(new).collect())
     }
 
     /// Makes them who they are. Those users of theirs that were not there, with what has to follow.
@@ -286,19 +313,25 @@ impl<'s> Arrival<'s> {
         }
     }
 
-    /// Does the rest in the file that says who exists, and lets the tenant exist.
+    /// Does the rest in the file that says who exists, and lets the tenant exist, with an entry that says so.
     pub(crate) fn settle<R>(
         self,
+        payload: PayloadWriter,
         decide: impl FnOnce(&mut Unit, &dyn Copies) -> Result<R>,
     ) -> Result<R> {
         let Self { store, by, profile, keys, way } = self;
+        let arrived = Change::said(keys.home, ARRIVED, payload);
         match way {
             Way::File(mut unit) => {
                 let result = decide(&mut unit, &**store)?;
+                change::carry_out_here(&mut unit, &by, arrived)?;
                 unit.commit()?;
                 Ok(result)
             }
-            Way::Partition(landing) => landing.settle(store, &by, &keys, &profile, decide),
+            Way::Partition(landing) => {
+                let arrived = arrived.mirror(keys.mirror(&profile));
+                landing.settle(store, &by, (&keys, &profile), arrived, decide)
+            }
         }
     }
 }
@@ -337,9 +370,7 @@ impl<'s> Landing<'s> {
         unit.commit()?;
         landing.intent = Some(intent);
         landing.part.committer()?.exclusive(keys.home, |writer| {
-            transfer::in_transaction(writer, |connection| {
-                keys.mirrors(profile).try_for_each(|mirror| mirror.write(connection))
-            })
+            transfer::in_transaction(writer, |connection| keys.expect(connection, profile))
         })?;
         store.check_open()?;
         Ok(landing)
@@ -349,15 +380,26 @@ impl<'s> Landing<'s> {
         mut self,
         store: &Arc<Inner>,
         by: &By,
-        keys: &Keys,
-        profile: &Profile,
+        (keys, profile): (&Keys, &Profile),
+        arrived: Change,
         decide: impl FnOnce(&mut Unit, &dyn Copies) -> Result<R>,
     ) -> Result<R> {
         self.spread.sync(&self.part)?;
         let mut decision = begin(store, by)?;
         decision.alone();
         decision.connection()?.execute_batch("PRAGMA defer_foreign_keys = ON")?;
+        self.spread.follow(&self.part, Holding::Catalog)?;
         let created = keys.name(&mut decision, profile)?;
+        let result = decide(&mut decision, &**store)?;
+        let intent = arrived.into_intent(by, decision.now());
+        let connection = decision.connection()?;
+        let (home, body) = (self.home, intent.to_bytes()?);
+        // Before those of users who may come to live in the same partition: it carries them out in order.
+        let number = partitions::intend(connection, self.partition, home, IntentKind::Change, &body)?;
+        partitions::set_home(connection, self.home, self.partition)?;
+        if let Some(clear) = self.intent {
+            partitions::done(connection, clear)?;
+        }
         let mut following = Vec::new();
         for change in created {
             let intent = change.into_intent(by, decision.now());
@@ -369,15 +411,21 @@ impl<'s> Landing<'s> {
             let number = partitions::intend(connection, partition.key, home, IntentKind::Change, &body)?;
             following.push((partition.key, number));
         }
-        let result = decide(&mut decision, &**store)?;
-        let connection = decision.connection()?;
-        partitions::set_home(connection, self.home, self.partition)?;
-        partitions::note_decision(connection)?;
-        if let Some(intent) = self.intent {
-            partitions::done(connection, intent)?;
-        }
+        let mut there = self.part.committer()?.begin(self.home, by.actor.clone())?;
+        there.alone();
+        change::apply(&mut there, &intent, number)?;
+        // From here on the decision stands or falls with the catalog's commit.
+        self.part.decided.fetch_max(number, Ordering::AcqRel);
         decision.commit()?;
         self.intent = None;
+        match there.commit() {
+            Ok(()) => {
+                self.part.applied.fetch_max(number, Ordering::AcqRel);
+                self.spread.note_done(&self.part, [number]);
+            }
+            // It is decided: whoever opens the home next carries it out first.
+            Err(error) => tracing::warn!(%error, "a tenant has arrived, which its home will know later"),
+        }
         for (partition, number) in following {
             // Whoever opens it next carries out what was decided; who has it open is told.
             let told = self.spread.part(partition).and_then(|part| self.spread.tell(&part, number));

@@ -45,6 +45,11 @@ impl Change {
         }
     }
 
+    /// Of which the log says this.
+    pub(super) fn said(home: TenantKey, action: &'static str, payload: PayloadWriter) -> Self {
+        Self { payload, ..Self::new(home, action) }
+    }
+
     /// What the log says of a column-like name.
     pub(super) fn field(mut self, name: &str, before: impl Into<Value>, after: impl Into<Value>) -> Self {
         self.payload.change(name, &before.into(), &after.into());
@@ -96,6 +101,8 @@ pub(super) enum Mirror {
     User { key: i64, mark: Mark, id: UserId },
     Organization { key: i64, id: OrganizationId },
     Member { key: i64, organization: i64, user: i64, mark: Mark, user_id: UserId, role: Role, active: bool },
+    /// Of several, all of which have their logs.
+    Several(Vec<Mirror>),
 }
 
 impl Mirror {
@@ -120,7 +127,7 @@ impl Mirror {
     /// The tenant that it describes, where that has a log of its own.
     fn tenant(&self) -> Option<i64> {
         match self {
-            Mirror::Nothing => None,
+            Mirror::Nothing | Mirror::Several(_) => None,
             Mirror::User { key, .. } | Mirror::Organization { key, .. } | Mirror::Member { key, .. } => {
                 Some(*key)
             }
@@ -132,6 +139,7 @@ impl Mirror {
         let key = |key: i64| TenantKey::from_stored(key);
         match self {
             Mirror::Nothing => Ok(()),
+            Mirror::Several(mirrors) => mirrors.iter().try_for_each(|mirror| mirror.write(connection)),
             Mirror::User { key: user, mark, id } => {
                 identities::mirror_user(connection, key(*user)?, *mark, id)
             }

@@ -482,7 +482,7 @@ impl Inner {
         let name = match mirror {
             Mirror::User { id, .. } => layout.place("user", id.as_str()),
             Mirror::Organization { id, .. } => layout.place("organization", id.as_str()),
-            Mirror::Nothing | Mirror::Member { .. } => {
+            Mirror::Nothing | Mirror::Member { .. } | Mirror::Several(_) => {
                 return Err(super::spread::homeless());
             }
         };

@@ -26,7 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use access::{By, Grant, Right};
-pub(crate) use arrival::{Arrival, NewMember, Newcomer, Profile};
+pub(crate) use arrival::{ARRIVED, Arrival, NewMember, Newcomer, Profile};
 pub use builder::Builder;
 pub use connection::Durability;
 pub use directory::{Organizations, Users};

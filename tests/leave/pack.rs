@@ -243,3 +243,46 @@ impl Said {
         self
     }
 }
+
+impl Pack {
+    /// In the shortest form, as a store writes it.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        use rmp::encode as e;
+        let length = |length: usize| u32::try_from(length).unwrap();
+        match self {
+            Pack::Nil => e::write_nil(out).unwrap(),
+            Pack::Boolean(boolean) => e::write_bool(out, *boolean).unwrap(),
+            Pack::Integer(integer) => drop(e::write_sint(out, i64::try_from(*integer).unwrap()).unwrap()),
+            Pack::Real(bits) => e::write_f64(out, f64::from_bits(*bits)).unwrap(),
+            Pack::Text(text) => e::write_str(out, text).unwrap(),
+            Pack::Bytes(bytes) => e::write_bin(out, bytes).unwrap(),
+            Pack::Extension(kind, bytes) => {
+                e::write_ext_meta(out, length(bytes.len()), *kind).unwrap();
+                out.extend(bytes);
+            }
+            Pack::List(items) => {
+                e::write_array_len(out, length(items.len())).unwrap();
+                items.iter().for_each(|item| item.write(out));
+            }
+        }
+    }
+
+    pub(crate) fn items(&mut self) -> &mut Vec<Pack> {
+        match self {
+            Pack::List(items) => items,
+            other => panic!("{other:?} is no list"),
+        }
+    }
+}
+
+/// The bundle with its frames changed, and checksums that hold.
+pub(crate) fn edit(bundle: &[u8], mut change: impl FnMut(&mut Vec<Pack>)) -> Vec<u8> {
+    let bodies = open(bundle).into_iter().map(|body| {
+        let mut frame = Pack::read(&mut &body[..]).unwrap();
+        change(frame.items());
+        let mut body = Vec::new();
+        frame.write(&mut body);
+        body
+    });
+    seal(&bodies.collect::<Vec<_>>())
+}
