@@ -1,6 +1,7 @@
 //! The public verbs: sessions, transactions, queries.
 
 mod dynamic;
+mod entries;
 mod history;
 mod query;
 mod records;
@@ -16,6 +17,7 @@ use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 pub use dynamic::Dynamic;
+pub use entries::AuditEntries;
 pub use history::{Audit, AuditPage};
 pub use query::{Joined, JoinedPage, Page, Pair, Query};
 pub use records::Records;
