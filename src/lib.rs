@@ -49,8 +49,8 @@ pub use query::{Cursor, DynamicColumn, Filter, Number, Order, Ordered, Patch, Te
 pub use quota::{Quota, QuotaKind, Usage};
 pub use schema::Partitioning;
 pub use session::{
-    Audit, AuditEntries, AuditPage, Dynamic, Joined, JoinedPage, OrganizationSession, Page, Pair, Query,
-    Records, ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,
+    Audit, AuditEntries, AuditPage, ChangedRecord, Dynamic, Joined, JoinedPage, OrganizationSession, Page,
+    Pair, Query, Records, ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,
 };
 pub use sql::{PlanStep, Sql, SqlCancel, SqlColumn, SqlLimits, SqlRow, SqlRows, SqlStream};
 pub use store::{

@@ -13,9 +13,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::Value as Json;
 use tenantry::{
-    AsNested, Audit, AuditEntry, ColumnDefinition, ColumnKind, Definition, Entity, Error, Fields, Id,
-    Missing, Nested, Organization, OrganizationId, OrganizationSession, Role, StateAt, Store, Tenancy,
-    TenantSession, Timestamp, UserId, Uuid, Value,
+    AsNested, Audit, AuditEntry, ChangedRecord, ColumnDefinition, ColumnKind, Definition, Entity, Error,
+    Fields, Id, Missing, Nested, Organization, OrganizationId, OrganizationSession, Role, StateAt, Store,
+    Tenancy, TenantSession, Timestamp, UserId, Uuid, Value,
 };
 
 #[derive(Debug, Clone, PartialEq, Entity)]
@@ -349,11 +349,30 @@ impl Filters {
                 assert!(!page.entries.is_empty(), "a next page holds something: {self:?}");
             }
             assert_eq!(paged, left, "{self:?}");
+            check_records(&log.records().unwrap(), &left);
             if let Some(after) = self.after {
                 left.retain(|entry| if newest_first { entry.number < after } else { entry.number > after });
                 assert_eq!(log.after(after).list().unwrap(), left, "{self:?}");
             }
         }
+    }
+}
+
+/// The records that entries changed, counted by hand.
+fn check_records(found: &[ChangedRecord], entries: &[AuditEntry]) {
+    let mut expected: BTreeMap<(&str, Uuid), Vec<u64>> = BTreeMap::new();
+    for entry in entries {
+        if let (Some(entity), Some(record)) = (&entry.entity, entry.record) {
+            expected.entry((entity.as_str(), record)).or_default().push(entry.number);
+        }
+    }
+    assert!(found.is_sorted_by_key(|record| record.first));
+    assert_eq!(found.len(), expected.len());
+    for record in found {
+        let numbers = &expected[&(record.entity.as_str(), record.record)];
+        let (first, last) = (numbers.iter().min(), numbers.iter().max());
+        assert_eq!((Some(&record.first), Some(&record.last)), (first, last));
+        assert_eq!(record.changes, numbers.len() as u64);
     }
 }
 
@@ -429,6 +448,31 @@ fn an_iterator_gives_each_entry_once_over_many_batches() {
     ada.insert(&task("later", 0)).unwrap();
     assert_eq!(iterator.by_ref().count(), before);
     assert!(iterator.next().is_none());
+}
+
+/// Each batch looks anew for where the tenant lives.
+#[test]
+fn an_iterator_goes_on_where_its_tenant_moves() {
+    let store = builder().partitions(4).temporary().unwrap();
+    let id = UserId::new("ada").unwrap();
+    let ada = user(&store, "ada");
+    let home = store.partitions().of_user(&id).unwrap().unwrap().name;
+    let elsewhere = (0..)
+        .map(|n| UserId::new(format!("neighbour {n}")).unwrap())
+        .map(|id| {
+            user(&store, id.as_str());
+            store.partitions().of_user(&id).unwrap().unwrap().name
+        })
+        .find(|name| *name != home)
+        .unwrap();
+    ada.insert_many(&(0..3_000).map(|n| task("many", n)).collect::<Vec<_>>()).unwrap();
+    let all = ada.audit().list().unwrap();
+    let mut entries = ada.audit().iter().unwrap();
+    let mut streamed: Vec<AuditEntry> = entries.by_ref().take(100).collect::<Result<_, _>>().unwrap();
+    store.partitions().move_user(&store.users().get(&id).unwrap(), &elsewhere, |_| {}).unwrap();
+    streamed.extend(entries.map(Result::unwrap));
+    assert_eq!(streamed, all);
+    assert_eq!(store.partitions().of_user(&id).unwrap().unwrap().name, elsewhere);
 }
 
 /// A session that has ended gives no more entries, also within an iteration.

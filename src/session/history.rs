@@ -1,5 +1,6 @@
 //! A tenant's log, read through its session.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -50,6 +51,22 @@ pub struct AuditPage {
     pub entries: Vec<AuditEntry>,
     /// Give it to [`Audit::after`] for the next page; `None` after the last one.
     pub next: Option<u64>,
+}
+
+/// A record that entries of a log changed. Made by [`Audit::records`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChangedRecord {
+    /// The entity of the record.
+    pub entity: String,
+    /// The id of the record.
+    pub record: Uuid,
+    /// How many changes there were.
+    pub changes: u64,
+    /// The number of the first entry that changed it.
+    pub first: u64,
+    /// The number of the last entry that changed it.
+    pub last: u64,
 }
 
 impl<'s> Audit<'s> {
@@ -266,6 +283,48 @@ impl<'s> Audit<'s> {
         Ok(rebuild.state())
     }
 
+    /// Which records the filters' entries changed, in the order of their first change: between two times, say. What each was
+    /// before and after, [`state_at`](Self::state_at) tells.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Store, Timestamp, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// # let session = store.session(&store.users().create(&UserId::new("ada")?)?)?;
+    /// let id = session.insert(&Task { title: "Tea".into() })?;
+    /// session.patch(id, Task::TITLE.set("Coffee"))?;
+    /// let changed = session.audit().since(Timestamp::UNIX_EPOCH).records()?;
+    /// assert_eq!((changed[0].record, changed[0].changes), (id.uuid(), 2));
+    /// # Ok(()) }
+    /// ```
+    pub fn records(&self) -> Result<Vec<ChangedRecord>> {
+        let mut records: Vec<ChangedRecord> = Vec::new();
+        let mut places = HashMap::new();
+        let query = LogQuery { newest_first: false, ..self.query.clone() };
+        self.each(&query, |entry| {
+            let (Some(_), Some(entity), Some(record)) = (Step::of(&entry), entry.entity, entry.record) else {
+                return;
+            };
+            let place = *places.entry((entity.clone(), record)).or_insert(records.len());
+            match records.get_mut(place) {
+                Some(known) => {
+                    known.last = entry.number;
+                    known.changes += 1;
+                }
+                None => {
+                    let number = entry.number;
+                    records.push(ChangedRecord { entity, record, changes: 1, first: number, last: number });
+                }
+            }
+        })?;
+        Ok(records)
+    }
+
     /// What was refused, of all that the filters leave, by reason and by what was asked for: the most frequent first.
     /// Refusals are in the log of the user who was refused.
     ///
@@ -300,16 +359,19 @@ impl<'s> Audit<'s> {
     }
 
     fn group(&self, mut grouping: Grouping) -> Result<Vec<Refusals>> {
+        self.each(&LogQuery { refused: true, ..self.query.clone() }, |entry| grouping.add(entry))?;
+        Ok(grouping.finish())
+    }
+
+    fn each(&self, query: &LogQuery, mut visit: impl FnMut(AuditEntry)) -> Result<()> {
         let tenant = self.tenant()?;
-        let query = LogQuery { refused: true, ..self.query.clone() };
         self.core.read(|connection| {
-            let Some(span) = Span::of(connection, tenant, &query)? else { return Ok(()) };
-            log::each(connection, span, &query, |entry| {
-                grouping.add(entry);
+            let Some(span) = Span::of(connection, tenant, query)? else { return Ok(()) };
+            log::each(connection, span, query, |entry| {
+                visit(entry);
                 Ok(ControlFlow::Continue(()))
             })
-        })?;
-        Ok(grouping.finish())
+        })
     }
 
     /// Writes the entries that the filters leave as JSON Lines (`docs/audit-export.md`), one object each, without loading

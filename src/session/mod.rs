@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 pub use dynamic::Dynamic;
 pub use entries::AuditEntries;
-pub use history::{Audit, AuditPage};
+pub use history::{Audit, AuditPage, ChangedRecord};
 pub use query::{Joined, JoinedPage, Page, Pair, Query};
 pub use records::Records;
 pub use transaction::Transaction;
