@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use tenantry::{
     AsNested, Audit, AuditEntry, ChangedRecord, ColumnDefinition, ColumnKind, Definition, Entity, Error,
     Fields, Id, Missing, Nested, Organization, OrganizationId, OrganizationSession, Role, StateAt, Store,
-    Tenancy, TenantSession, Timestamp, UserId, Uuid, Value,
+    StoreRole, Tenancy, TenantSession, Timestamp, UserId, Uuid, Value,
 };
 
 #[derive(Debug, Clone, PartialEq, Entity)]
@@ -997,6 +997,53 @@ fn a_disabled_user_is_refused_without_a_target() {
     let groups = store.session(&ada).unwrap().audit().refusals().unwrap();
     assert_eq!((groups.len(), groups[0].outcome.as_str(), groups[0].count), (1, "disabled", 3));
     assert_eq!((groups[0].what.as_deref(), groups[0].targets.len()), (None, 0));
+}
+
+/// What an administrator does for a tenant is found by who it was, and each look at the log is one entry in it.
+#[test]
+fn an_administrators_work_is_found_and_each_look_is_one_entry() {
+    let store = builder().temporary().unwrap();
+    let (ada, root) = (user(&store, "ada"), UserId::new("root").unwrap());
+    user(&store, "root");
+    assert!(matches!(store.admin(&root, "curious"), Err(Error::AccessDenied { .. })));
+    store.users().set_role(&root, StoreRole::Admin).unwrap();
+    let id = ada.insert(&task("one", 1)).unwrap();
+    let admin = store.admin(&root, "a ticket").unwrap();
+    let session = admin.session(&UserId::new("ada").unwrap()).unwrap();
+    session.patch(id, Task::POINTS.set(2)).unwrap();
+
+    let length = || ada.audit().list().unwrap().len();
+    let log = || session.audit();
+    let looks: [&dyn Fn() -> Result<(), Error>; 9] = [
+        &|| log().list().map(drop),
+        &|| log().page(2).map(drop),
+        &|| log().iter()?.try_for_each(|entry| entry.map(drop)),
+        &|| log().history(id).map(drop),
+        &|| log().state_at(id, Timestamp::now()).map(drop),
+        &|| log().records().map(drop),
+        &|| log().refusals().map(drop),
+        &|| log().export_json_lines(&mut Vec::new()).map(drop),
+        &|| log().export_cloud_events(&mut Vec::new()).map(drop),
+    ];
+    for (number, look) in looks.iter().enumerate() {
+        let before = length();
+        look().unwrap();
+        assert_eq!(length(), before + 1, "look {number}");
+    }
+    let by_root = ada.audit().admin(&root).list().unwrap();
+    let by_hand: Vec<AuditEntry> =
+        ada.audit().list().unwrap().into_iter().filter(|entry| entry.admin.as_ref() == Some(&root)).collect();
+    assert!(by_root.len() > looks.len() && by_root == by_hand, "{by_root:?}");
+    assert!(by_root.iter().all(|entry| entry.reason.as_deref() == Some("a ticket")));
+    assert_eq!(ada.audit().admin(&UserId::new("ada").unwrap()).list().unwrap(), []);
+    check_exports(&ada.audit());
+    // A look changes nothing of a record.
+    assert_eq!(ada.audit().history(id).unwrap().len(), 2);
+    assert_eq!(ada.audit().records().unwrap().len(), 1);
+    assert!(ada.audit().refusals().unwrap().is_empty());
+    // Who tried before having the role finds it in their own log.
+    let refused = user(&store, "root").audit().refusals().unwrap();
+    assert_eq!((refused.len(), refused[0].outcome.as_str(), refused[0].count), (1, "not_admin", 1));
 }
 
 // ---- Exports --------------------------------------------------------------------------------

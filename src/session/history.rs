@@ -196,7 +196,10 @@ impl<'s> Audit<'s> {
     /// # Ok(()) }
     /// ```
     pub fn iter(&self) -> Result<AuditEntries<'s>> {
-        let tenant = self.tenant()?;
+        self.entries(self.tenant()?)
+    }
+
+    fn entries(&self, tenant: TenantKey) -> Result<AuditEntries<'s>> {
         let span = self.core.read(|connection| Span::of(connection, tenant, &self.query))?;
         Ok(AuditEntries::new(self.core, span, self.query.clone()))
     }
@@ -392,7 +395,8 @@ impl<'s> Audit<'s> {
     /// # Ok(()) }
     /// ```
     pub fn export_json_lines(&self, writer: &mut impl Write) -> Result<u64> {
-        self.export(writer, &Form::JsonLines)
+        let tenant = self.tenant()?;
+        self.export(writer, tenant, &Form::JsonLines)
     }
 
     /// Writes the entries that the filters leave as events of [CloudEvents](https://cloudevents.io) 1.0 in its JSON format
@@ -415,12 +419,12 @@ impl<'s> Audit<'s> {
     pub fn export_cloud_events(&self, writer: &mut impl Write) -> Result<u64> {
         let tenant = self.tenant()?;
         let source = self.core.read(|connection| export::source(connection, tenant))?;
-        self.export(writer, &Form::CloudEvents { source })
+        self.export(writer, tenant, &Form::CloudEvents { source })
     }
 
-    fn export(&self, writer: &mut impl Write, form: &Form) -> Result<u64> {
+    fn export(&self, writer: &mut impl Write, tenant: TenantKey, form: &Form) -> Result<u64> {
         let mut count = 0;
-        for entry in self.iter()? {
+        for entry in self.entries(tenant)? {
             form.write(writer, &entry?)?;
             count += 1;
         }
@@ -443,7 +447,9 @@ impl<'s> Audit<'s> {
         self.core.read(|connection| log::read(connection, tenant, query))
     }
 
+    /// Whose log it is. Every method asks once, since an administrator's look is itself an entry.
     fn tenant(&self) -> Result<TenantKey> {
+        self.core.account("audit", Some(self.tenancy), None)?;
         Ok(self.core.scope.reads(self.tenancy)?.tenant)
     }
 
