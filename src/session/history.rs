@@ -125,7 +125,7 @@ impl<'s> Audit<'s> {
     ///
     /// The log is in the order in which things happened. If the computer's clock was set back, a later entry can have an
     /// earlier time; it belongs to the range all the same, so that `since` and [`until`](Self::until) of one time divide the
-    /// log in two.
+    /// log in two. And if the clock was ahead once, everything after that belongs to that time until it is reached.
     pub fn since(mut self, time: Timestamp) -> Self {
         self.query.since = Some(time);
         self
@@ -247,6 +247,8 @@ impl<'s> Audit<'s> {
 
     /// What a record was at a time: with everything that had happened by then, whatever the filters. Of a dynamic record,
     /// name the entity: `audit().entity("note").state_at(id, time)`.
+    ///
+    /// By then is what comes before the first entry of a later time, as for [`until`](Self::until): never half a transaction.
     ///
     /// It is rebuilt from the log, which does not hold the values of secret columns, and may have lost others to retention
     /// or erasure: then the answer says which. A reference to an organization's record is what was written, also if that
