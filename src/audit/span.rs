@@ -200,7 +200,7 @@ mod tests {
                 number += step;
                 // Now and then back.
                 time = if kind == 0 { (time - later).max(0) } else { time + later };
-                clock = (clock + 1).max(time / 1_000 << CLOCK_COUNTER_BITS);
+                clock = (clock + 1).max((time / 1_000) << CLOCK_COUNTER_BITS);
                 own.push((tenant.first() | number, clock, time));
             }
             let others = [(tenant.first() - 1, i64::MAX, i64::MAX), (tenant.last() + 2, i64::MAX, i64::MAX)];
