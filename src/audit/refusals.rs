@@ -18,7 +18,7 @@ pub struct Refusals {
     pub window: Option<Timestamp>,
     /// What was tried, as the log calls it, such as `session`.
     pub action: String,
-    /// Why it was refused: `not_member`, `disabled`, `not_allowed`.
+    /// Why it was refused: `not_member`, `not_admin`, `disabled`, `not_allowed`.
     pub outcome: String,
     /// Of what: `organization`, `sql`, or a record's entity; none if it was of the tenant itself, or is not known.
     pub what: Option<String>,
