@@ -2,6 +2,7 @@
 
 mod dynamic;
 mod history;
+mod limits;
 mod query;
 mod records;
 mod sql;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 pub use dynamic::Dynamic;
 pub use history::{Audit, AuditPage};
+pub(crate) use limits::Limits;
 pub use query::{Joined, JoinedPage, Page, Pair, Query};
 pub use records::Records;
 pub use transaction::Transaction;
@@ -35,13 +37,14 @@ use crate::schema::identities;
 use crate::scope::Scope;
 use crate::sql::SqlLimits;
 use crate::statement::{Reach, Select, Table};
-use crate::store::{Begun, Grant, Inner, Snapshot, Store};
+use crate::store::{Begun, Grant, Inner, Refusal, Snapshot, Store};
 use crate::tenancy;
 
 /// A session bound to one tenant scope; see [`TenantSession`] and [`OrganizationSession`].
 ///
 /// Cheap to clone, `Send + Sync`. Its verbs are those of [`Verbs`]. It stops working, at its next
-/// call, when its user is disabled or its membership ends.
+/// call, when its user is disabled or its membership ends; and one from a token, with all that was made
+/// from it, when the token expires.
 pub struct Session<S: tenancy::Scope> {
     verbs: Verbs<'static, S>,
     sql_limits: SqlLimits,
@@ -62,8 +65,20 @@ pub type ReferenceSession = Session<tenancy::Reference>;
 impl<S: tenancy::Scope> Session<S> {
     pub(crate) fn new(store: Arc<Inner>, scope: Scope, grants: Vec<Arc<Grant>>) -> Self {
         let sql_limits = store.sql_limits();
-        let core = Core { store, scope: Arc::new(scope), grants: grants.into(), executor: Executor::Store };
+        let core = Core {
+            store,
+            scope: Arc::new(scope),
+            grants: grants.into(),
+            limits: None,
+            executor: Executor::Store,
+        };
         Self { verbs: Verbs::new(core), sql_limits }
+    }
+
+    /// The same session with what its token allows.
+    pub(crate) fn limited(mut self, limits: Option<Arc<Limits>>) -> Self {
+        self.verbs.core.limits = limits;
+        self
     }
 
     pub(crate) fn core(&self) -> &Core<'static> {
@@ -105,7 +120,8 @@ impl<S: tenancy::Scope> Session<S> {
         let unit = Mutex::new(unit);
         let outcome = { run(&Transaction::new(Verbs::new(core.within(Executor::Unit(&unit))))) };
         let unit = unit.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let result = match outcome {
+        // What is not committed when the session's token expires is not kept.
+        let result = match outcome.and_then(|result| core.check_time().map(|()| result)) {
             Ok(result) => unit.commit().map(|()| result),
             Err(error) => {
                 drop(unit);
@@ -176,13 +192,20 @@ impl TenantSession {
     ///
     /// # Errors
     ///
-    /// [`Error::NotMember`], whether or not the organization exists, and [`Error::Disabled`] if
-    /// it is; both are noted in the user's own log.
+    /// [`Error::NotMember`], whether or not the organization exists; [`Error::Disabled`] if
+    /// it is; [`Error::AccessDenied`] if the session is from a token that is for another organization. All are
+    /// noted in the user's own log.
     pub fn in_organization(&self, organization: &impl AsRef<OrganizationId>) -> Result<OrganizationSession> {
-        let core = self.core();
+        let (core, organization) = (self.core(), organization.as_ref());
         core.check()?;
+        // Before anything is looked up: the answer tells nothing of the organization that was asked for.
+        if core.limits.as_ref().is_some_and(|limits| !limits.allow(organization)) {
+            let error = Error::AccessDenied { reason: "the token is for another organization".to_owned() };
+            return Err(core.refused(("organization", organization.to_string()), error));
+        }
         let (grant, mark) = core.grants.first().zip(core.scope.mark()).ok_or(Error::Closed)?;
-        Store::session_in(&core.store, core.user(), mark, Arc::clone(grant), organization.as_ref())
+        let session = Store::session_in(&core.store, core.user(), mark, Arc::clone(grant), organization)?;
+        Ok(session.limited(core.limits.clone()))
     }
 }
 
@@ -205,7 +228,7 @@ impl OrganizationSession {
         }
     }
 
-    /// The user's role in the organization, now.
+    /// The user's role in the organization, now; in a session from a token, the lesser of that and the token's.
     ///
     /// # Errors
     ///
@@ -224,7 +247,7 @@ impl OrganizationSession {
             core.check_in(connection)?;
             identities::find_member(connection, organization, user)?
                 .filter(|m| m.active)
-                .map(|m| m.role)
+                .map(|m| core.narrowed(m.role))
                 .ok_or_else(not_member)
         })
     }
@@ -275,6 +298,8 @@ pub(crate) struct Core<'x> {
     pub(crate) store: Arc<Inner>,
     pub(crate) scope: Arc<Scope>,
     grants: Arc<[Arc<Grant>]>,
+    /// Of the token that the session was made from.
+    limits: Option<Arc<Limits>>,
     executor: Executor<'x>,
 }
 
@@ -317,6 +342,7 @@ impl<'x> Core<'x> {
             store: Arc::clone(&self.store),
             scope: Arc::clone(&self.scope),
             grants: Arc::clone(&self.grants),
+            limits: self.limits.clone(),
             executor,
         }
     }
@@ -331,9 +357,41 @@ impl<'x> Core<'x> {
 
     /// Whether the session is still good.
     pub(crate) fn check(&self) -> Result<()> {
+        self.check_time()?;
         match self.grants.iter().position(|grant| grant.is_revoked()) {
             None => Ok(()),
             Some(position) => Err(self.ended(position)),
+        }
+    }
+
+    /// Whether the session's token is still good. Time passes also while nobody else writes, so within a
+    /// transaction this is asked again where grants need not be.
+    fn check_time(&self) -> Result<()> {
+        match &self.limits {
+            Some(limits) if limits.are_over(self.store.now()) => Err(Error::Expired),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the session may use what the store's records grant its user as an administrator.
+    pub(crate) fn may_act_as_admin(&self) -> bool {
+        self.limits.as_ref().is_none_or(|limits| limits.allow_admin())
+    }
+
+    /// A role of the store's records, or less.
+    fn narrowed(&self, granted: Role) -> Role {
+        if self.may_act_as_admin() { granted } else { Role::Member }
+    }
+
+    /// Puts a refusal on record in the user's log, and gives the error back.
+    pub(crate) fn refused(&self, what: (&'static str, String), error: Error) -> Error {
+        match self.scope.user_key().zip(self.scope.mark()) {
+            Some((user, mark)) => {
+                let refusal = Refusal { user, mark, outcome: "not_allowed", what: Some(what) };
+                self.store.refuse(refusal, error)
+            }
+            // The application itself has no log of its own.
+            None => error,
         }
     }
 
@@ -396,7 +454,10 @@ impl<'x> Core<'x> {
                 self.check()?;
                 read(borrow(view)?.connection()?)
             }
-            Executor::Unit(unit) => read(borrow(unit)?.connection()?),
+            Executor::Unit(unit) => {
+                self.check_time()?;
+                read(borrow(unit)?.connection()?)
+            }
         }
     }
 
@@ -421,7 +482,10 @@ impl<'x> Core<'x> {
             Executor::View(_) => Err(Error::AccessDenied {
                 reason: "a read scope only reads; write through the session or in a transaction".to_owned(),
             }),
-            Executor::Unit(unit) => borrow(unit)?.nested(|unit| write(&mut self.changes(unit))),
+            Executor::Unit(unit) => {
+                self.check_time()?;
+                borrow(unit)?.nested(|unit| write(&mut self.changes(unit)))
+            }
         }
     }
 
@@ -442,7 +506,10 @@ impl<'x> Core<'x> {
                 self.check()?;
                 Ok(Source::View(view))
             }
-            Executor::Unit(unit) => Ok(Source::Unit(unit)),
+            Executor::Unit(unit) => {
+                self.check_time()?;
+                Ok(Source::Unit(unit))
+            }
         }
     }
 
@@ -465,7 +532,10 @@ impl<'x> Core<'x> {
             Executor::Store | Executor::View(_) => {
                 self.read(|connection| commit::count(connection, tenant, entity))
             }
-            Executor::Unit(unit) => commit::unsigned_count(Some(borrow(unit)?.rows(tenant, entity)?.count)),
+            Executor::Unit(unit) => {
+                self.check_time()?;
+                commit::unsigned_count(Some(borrow(unit)?.rows(tenant, entity)?.count))
+            }
         }
     }
 

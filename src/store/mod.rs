@@ -17,6 +17,8 @@ mod spread;
 mod sql;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "jwt")]
+mod token;
 mod transfer;
 
 use std::path::Path;
