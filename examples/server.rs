@@ -271,10 +271,17 @@ pub(crate) fn demo_token(secret: &[u8], user: &str, expires: Timestamp) -> anyho
     Ok(jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key)?)
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  server --demo                                      see how it works, with a temporary store
+  export TODO_SECRET=$(openssl rand -hex 32)
+  server --user ada --user grace                     serve server.db
+  curl -H \"Authorization: Bearer $(server --token ada)\" http://127.0.0.1:3000/users/ada/tasks";
+
 /// Serves the to-do API until Enter is pressed or standard input ends; then it answers what it has begun, and closes
 /// the store.
 #[derive(Debug, Parser)]
-#[command(name = "server", max_term_width = 100)]
+#[command(name = "server", after_help = EXAMPLES, max_term_width = 100)]
 struct Options {
     /// The store's file
     #[arg(long, default_value = "server.db", value_name = "PATH")]

@@ -378,3 +378,109 @@ impl IntoResponse for Problem {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TokenProblem;
+    use crate::quota::QuotaKind;
+
+    /// Stands in every text that is for programmers and operators.
+    const INSIDE: &str = "/inside/the.db";
+
+    fn errors() -> Vec<(Error, u16, &'static str)> {
+        let (inside, task) = (|| INSIDE.to_owned(), || "task".to_owned());
+        let columns = vec!["title".to_owned()];
+        let token = Error::Token { reason: TokenProblem::Missing { claim: inside() } };
+        let large = Error::LimitExceeded { limit: "record size", problem: inside() };
+        let quota = Error::QuotaExceeded { entity: task(), what: QuotaKind::Rows, max: 1, total: 2 };
+        let io = Error::Io { what: inside(), source: inside().into() };
+        let corrupt = Error::Corrupt { what: inside(), source: Some(inside().into()) };
+        let member = Error::NotMember { user: inside(), organization: inside() };
+        let reference =
+            Error::Reference { entity: task(), column: "project".to_owned(), problem: "is not there" };
+        vec![
+            (token, 401, "invalid_token"),
+            (Error::Expired, 401, "invalid_token"),
+            (Error::AccessDenied { reason: inside() }, 403, "forbidden"),
+            (Error::Disabled { id: inside() }, 403, "forbidden"),
+            (member, 403, "forbidden"),
+            (quota, 403, "quota_exceeded"),
+            (Error::NotFound { entity: task() }, 404, "not_found"),
+            (Error::UnknownUser { user: inside() }, 404, "not_found"),
+            (Error::UnknownOrganization { organization: inside() }, 404, "not_found"),
+            (Error::NotUnique { entity: task() }, 409, "not_unique"),
+            (Error::Conflict { entity: task(), expected: 1, actual: 2 }, 409, "conflict"),
+            (Error::Unique { entity: task(), columns }, 409, "exists"),
+            (Error::Exists { id: "ada".to_owned() }, 409, "exists"),
+            (reference, 409, "reference"),
+            (large, 413, "limit_exceeded"),
+            (Error::LimitExceeded { limit: "sum", problem: inside() }, 422, "limit_exceeded"),
+            (Error::invalid("title", "it is too long"), 422, "invalid"),
+            (Error::Constraint { entity: task() }, 422, "invalid"),
+            (Error::Sql { problem: "no such table: taks".to_owned() }, 422, "sql"),
+            (Error::Busy { reason: INSIDE }, 503, "busy"),
+            (Error::Locked { path: INSIDE.into(), holder: INSIDE }, 503, "busy"),
+            (Error::Cancelled, 503, "unavailable"),
+            (Error::ReadOnly { reason: inside() }, 503, "unavailable"),
+            (Error::Full, 503, "unavailable"),
+            (Error::Closed, 503, "unavailable"),
+            (io, 500, "internal"),
+            (corrupt, 500, "internal"),
+            (Error::schema(INSIDE), 500, "internal"),
+            (Error::aborted(INSIDE), 500, "internal"),
+        ]
+    }
+
+    #[test]
+    fn errors_become_problems_that_tell_nothing_of_the_inside() {
+        for (error, status, code) in errors() {
+            let text = format!("{error:?}");
+            let problem = Problem::from(error);
+            assert_eq!((problem.status().as_u16(), problem.code), (status, Some(code)), "{text}");
+            assert!(!problem.to_string().contains(INSIDE), "{text}: {problem}");
+            let response = problem.into_response();
+            let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap());
+            assert_eq!(header(header::CONTENT_TYPE), Some("application/problem+json"));
+            assert_eq!(header(header::WWW_AUTHENTICATE).is_some(), status == 401, "{text}");
+            assert_eq!(header(header::RETRY_AFTER).is_some(), code == "busy", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_problem_of_the_applications_own_gets_through() {
+        let own = Problem::new(StatusCode::IM_A_TEAPOT, "short and stout");
+        let problem = Problem::from(Error::aborted(own));
+        assert_eq!(
+            (problem.status(), problem.to_string().as_str()),
+            (StatusCode::IM_A_TEAPOT, "short and stout")
+        );
+    }
+
+    #[test]
+    fn work_that_panics_is_an_internal_problem() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let outcome = runtime.block_on(blocking(|| -> Result<()> { panic!("{INSIDE}") }));
+        let problem = outcome.unwrap_err();
+        assert_eq!(problem.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!problem.to_string().contains(INSIDE));
+    }
+
+    #[test]
+    fn one_header_has_one_token() {
+        let of = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            }
+            bearer_token(&headers).map(str::to_owned).map_err(|problem| problem.status().as_u16())
+        };
+        assert_eq!(of(&["Bearer a.b.c"]), Ok("a.b.c".to_owned()));
+        assert_eq!(of(&["bearer   a.b.c "]), Ok("a.b.c".to_owned()));
+        for none in [&[][..], &["Basic YTpi"], &["Bearer"], &["a.b.c"], &["Bearera.b.c"], &["Bearer\u{e9} a"]]
+        {
+            assert_eq!(of(none), Err(401), "{none:?}");
+        }
+        assert_eq!(of(&["Bearer a.b.c", "Bearer a.b.c"]), Err(400));
+    }
+}

@@ -135,7 +135,7 @@ fn signatures_of_zeros_and_other_forms_are_refused() {
             vec![0; 256],
             vec![0xff; 64],
             [order.as_slice(), &order].concat(),
-            [one.as_slice(), &vec![0; 32]].concat(),
+            [one.as_slice(), &[0; 32]].concat(),
             [vec![0; 32], one.clone()].concat(),
             [one.as_slice(), &order].concat(),
             // `SEQUENCE { INTEGER 0, INTEGER 0 }`, which is how X.509 writes such a signature.
