@@ -270,16 +270,16 @@ impl Problem {
         Self { code: Some(code), ..Self::new(status, detail) }
     }
 
-    /// No token: how to come with one (RFC 6750, section 3.1, asks for no more).
+    /// No token: how to come with one, and nothing else (RFC 6750, section 3.1).
     fn unauthenticated() -> Self {
         let problem = Self::coded(StatusCode::UNAUTHORIZED, "unauthenticated", "a bearer token is needed");
-        Self { challenge: Some("Bearer"), ..problem }
+        Self { challenge: Some(r#"Bearer realm="tenantry""#), ..problem }
     }
 
     /// The same for every token that is not good.
     fn invalid_token() -> Self {
         let problem = Self::coded(StatusCode::UNAUTHORIZED, "invalid_token", "the token was refused");
-        Self { challenge: Some(r#"Bearer error="invalid_token""#), ..problem }
+        Self { challenge: Some(r#"Bearer realm="tenantry", error="invalid_token""#), ..problem }
     }
 
     fn forbidden() -> Self {
@@ -464,6 +464,31 @@ mod tests {
         let problem = outcome.unwrap_err();
         assert_eq!(problem.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!problem.to_string().contains(INSIDE));
+    }
+
+    #[derive(Clone)]
+    struct App(Store, TokenVerifier);
+
+    impl FromRef<App> for Store {
+        fn from_ref(app: &App) -> Self {
+            app.0.clone()
+        }
+    }
+    impl FromRef<App> for TokenVerifier {
+        fn from_ref(app: &App) -> Self {
+            app.1.clone()
+        }
+    }
+
+    /// A layer outside of the router, say, would let every path through.
+    #[test]
+    fn where_no_path_is_known_nobody_is_let_in() {
+        let app = App(Store::temporary().unwrap(), TokenVerifier::hs256([7; 32]).unwrap());
+        let request = axum::http::Request::builder().uri("/users/ada/tasks");
+        let (mut parts, ()) = request.header("authorization", "Bearer x").body(()).unwrap().into_parts();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let refused = runtime.block_on(Bearer::from_request_parts(&mut parts, &app)).unwrap_err();
+        assert_eq!(refused.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[test]

@@ -240,7 +240,7 @@ fn requests_without_a_good_token_are_401() {
     }
     for answer in &answers {
         assert_eq!(answer.problem(401), "invalid_token");
-        assert_eq!(answer.challenge.as_deref(), Some(r#"Bearer error="invalid_token""#));
+        assert_eq!(answer.challenge.as_deref(), Some(r#"Bearer realm="tenantry", error="invalid_token""#));
         assert_eq!(answer, &answers[0], "a stranger is not told what was wrong");
     }
     for authorization in
@@ -249,7 +249,7 @@ fn requests_without_a_good_token_are_401() {
         let answer = server.with(&authorization).get("/users/ada/tasks");
         assert_eq!(
             (answer.problem(401).as_str(), answer.challenge.as_deref()),
-            ("unauthenticated", Some("Bearer"))
+            ("unauthenticated", Some(r#"Bearer realm="tenantry""#))
         );
     }
     let twice = [format!("Bearer {good}"), format!("Bearer {}", server.token("grace"))];

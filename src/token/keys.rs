@@ -3,6 +3,8 @@
 use std::fmt;
 
 use jsonwebtoken::DecodingKey;
+use jsonwebtoken::crypto::JwtVerifier;
+use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 use serde_json::{Map, Value as Json};
 
 use super::parts::{base64url, unique_members};
@@ -120,12 +122,15 @@ impl Key {
         Self { algorithm: Algorithm::Ed25519, key: DecodingKey::from_ed_der(point) }.tried("an Ed25519")
     }
 
-    /// A point that is not on its curve is found when a signature is looked at, so one is.
+    /// A point that is not on its curve is found when the key is made ready, so that is done once.
     fn tried(self, what: &str) -> Result<Self> {
-        match jsonwebtoken::crypto::verify("", b"", &self.key, self.algorithm.implemented()) {
-            Ok(_) => Ok(self),
-            Err(_) => Err(unreadable(what)),
-        }
+        self.verifier().map_err(|_| unreadable(what))?;
+        Ok(self)
+    }
+
+    /// Of the cryptography that this crate asks for, whichever another part of the program installs.
+    fn verifier(&self) -> jsonwebtoken::errors::Result<Box<dyn JwtVerifier>> {
+        (DEFAULT_PROVIDER.verifier_factory)(&self.algorithm.implemented(), &self.key)
     }
 
     /// A key of a set. Its `kty` and `crv` say what it is good for; what else it says has to agree.
@@ -171,11 +176,9 @@ impl Key {
     }
 
     pub(super) fn verify(&self, signed: &str, signature: &str) -> Result<(), TokenProblem> {
-        let implemented = self.algorithm.implemented();
-        match jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &self.key, implemented) {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(TokenProblem::Signature),
-        }
+        let signature = base64url(signature).ok_or(TokenProblem::Signature)?;
+        let verifier = self.verifier().map_err(|_| TokenProblem::Signature)?;
+        verifier.verify(signed.as_bytes(), &signature).map_err(|_| TokenProblem::Signature)
     }
 }
 
