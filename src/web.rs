@@ -221,7 +221,7 @@ pub async fn blocking<R: Send + 'static>(
 /// | `Token`, `Expired` | 401, with the challenge of RFC 6750 | `invalid_token` |
 /// | `AccessDenied`, `Disabled`, `NotMember` | 403 | `forbidden` |
 /// | `QuotaExceeded` | 403 | `quota_exceeded` |
-/// | `NotFound`, `UnknownUser`, `UnknownOrganization` | 404 | `not_found` |
+/// | `NotFound`, `NotInvited`, `UnknownUser`, `UnknownOrganization` | 404 | `not_found` |
 /// | `Conflict` | 409 | `conflict` |
 /// | `Unique`, `Exists` | 409 | `exists` |
 /// | `Reference` | 409 | `reference` |
@@ -304,7 +304,7 @@ impl From<Error> for Problem {
                 Problem::forbidden()
             }
             Error::QuotaExceeded { .. } => told(StatusCode::FORBIDDEN, "quota_exceeded"),
-            Error::NotFound { .. } => told(StatusCode::NOT_FOUND, "not_found"),
+            Error::NotFound { .. } | Error::NotInvited { .. } => told(StatusCode::NOT_FOUND, "not_found"),
             // Their texts tell a programmer what to call.
             Error::UnknownUser { .. } | Error::UnknownOrganization { .. } => {
                 Problem::coded(StatusCode::NOT_FOUND, "not_found", "there is no such user or organization")
@@ -407,6 +407,7 @@ mod tests {
             (member, 403, "forbidden"),
             (quota, 403, "quota_exceeded"),
             (Error::NotFound { entity: task() }, 404, "not_found"),
+            (Error::NotInvited { user: "ada".to_owned(), organization: "acme".to_owned() }, 404, "not_found"),
             (Error::UnknownUser { user: inside() }, 404, "not_found"),
             (Error::UnknownOrganization { organization: inside() }, 404, "not_found"),
             (Error::NotUnique { entity: task() }, 409, "not_unique"),

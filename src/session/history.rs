@@ -8,6 +8,7 @@ use crate::audit::log::{self, LogQuery};
 use crate::audit::{AuditEntry, Verification, verify};
 use crate::entity::{Entity, Id, Tenancy};
 use crate::error::{Error, Result};
+use crate::identity::TenantKey;
 
 /// A tenant's log, narrowed by filters. Made by `audit()` of a session.
 ///
@@ -126,12 +127,17 @@ impl<'s> Audit<'s> {
     ///
     /// As [`list`](Self::list); a log that does not verify is an `Ok` that says where.
     pub fn verify(&self) -> Result<Verification> {
-        let tenant = self.core.scope.reads(self.tenancy)?.tenant;
+        let tenant = self.tenant()?;
         self.core.source()?.read(|connection| verify::verify(connection, tenant))
     }
 
+    fn tenant(&self) -> Result<TenantKey> {
+        self.core.account("audit", Some(self.tenancy), None)?;
+        Ok(self.core.scope.reads(self.tenancy)?.tenant)
+    }
+
     fn read(&self, query: &LogQuery) -> Result<Vec<AuditEntry>> {
-        let tenant = self.core.scope.reads(self.tenancy)?.tenant;
+        let tenant = self.tenant()?;
         self.core.read(|connection| log::read(connection, tenant, query))
     }
 }

@@ -86,6 +86,7 @@ impl Core<'static> {
 
     /// Runs a statement, watched if the store is monitored.
     pub(crate) fn observe_sql<R>(&self, run: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.account("sql", None, None)?;
         self.store.monitor.observe(Operation::Sql, "", &self.scope, run)
     }
 

@@ -5,6 +5,8 @@ use std::sync::{Arc, PoisonError};
 use sha2::{Digest, Sha256};
 
 use super::{Refusal, Store, absent_as_none};
+use crate::admin::AdminSession;
+use crate::commit::Actor;
 use crate::error::{Error, Result};
 use crate::identity::UserId;
 use crate::schema::identities::{self, StoredUser};
@@ -49,8 +51,34 @@ impl Store {
         self.session(&user)?.limited(Some(Arc::new(limits))).in_organization(&organization)
     }
 
+    /// A session for administering the store, as [`admin`](Self::admin), for the store admin whom a bearer token names, until
+    /// the token expires. The token has to say `admin` in its [claim of a role](TokenVerifier::role_claim), and must name
+    /// no single organization; the store's own records have to say it too.
+    ///
+    /// # Errors
+    ///
+    /// As [`session_from_token`](Self::session_from_token) and [`admin`](Self::admin); [`Error::AccessDenied`] for a token
+    /// that does not say so, which is noted in the user's log.
+    pub fn admin_from_token(
+        &self,
+        verifier: &TokenVerifier,
+        token: &str,
+        reason: &str,
+    ) -> Result<AdminSession> {
+        let session = self.session_from_token(verifier, token)?;
+        match session.core().limits() {
+            Some(limits) if limits.allow_store_admin() => {
+                AdminSession::open(&self.inner, session.user(), reason, Some(Arc::clone(limits)))
+            }
+            _ => {
+                let error = Error::AccessDenied { reason: "the token is no administrator's".to_owned() };
+                Err(session.core().refused(("admin", session.user().to_string()), error))
+            }
+        }
+    }
+
     fn verify(&self, verifier: &TokenVerifier, token: &str) -> Result<Verified> {
-        verifier.verify(token, self.inner.now()).map_err(|refused| self.refuse_token(token, refused))
+        verifier.verify(token, self.inner.clock()).map_err(|refused| self.refuse_token(token, refused))
     }
 
     fn refuse_token(&self, token: &str, refused: Refused) -> Error {
@@ -60,7 +88,8 @@ impl Store {
         match user.and_then(|user| self.user_to_tell(&user, token)) {
             Some(StoredUser { key: user, mark, .. }) => {
                 let what = Some(("token", told));
-                self.inner.refuse(Refusal { user, mark, outcome: "not_allowed", what }, error)
+                let actor = Actor { user: Some(mark), admin: None };
+                self.inner.refuse(Refusal { user, actor, outcome: "not_allowed", what }, error)
             }
             None => error,
         }

@@ -1,8 +1,11 @@
 //! What a token has to say of itself, and when.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value as Json};
 
+use crate::commit::Clock;
 use crate::error::TokenProblem;
 use crate::identity::{OrganizationId, Role, UserId};
 use crate::session::Limits;
@@ -30,14 +33,15 @@ impl Claims {
     }
 
     /// Whether the token is good now, and what it allows.
-    pub(super) fn check(&self, rules: &Rules, now: Timestamp) -> Result<Limits, TokenProblem> {
+    pub(super) fn check(&self, rules: &Rules, clock: &Clock) -> Result<Limits, TokenProblem> {
         for name in &rules.required {
             self.0.get(name).ok_or_else(|| missing(name))?;
         }
-        let expires = self.check_times(rules, now)?;
+        let expires = self.check_times(rules, clock())?;
         self.check_issuer(rules)?;
         self.check_audience(rules)?;
-        Ok(Limits { expires, organization: self.organization(rules)?, role: self.role(rules)? })
+        let (organization, role) = (self.organization(rules)?, self.role(rules)?);
+        Ok(Limits { expires, organization, role, clock: Arc::clone(clock) })
     }
 
     /// When the token ends: a little after `exp`, as clocks differ a little.

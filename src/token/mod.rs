@@ -11,12 +11,13 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Map, Value as Json};
 
 use self::claims::{Claims, Rules};
 use self::keys::{Key, Keys};
 use self::parts::Parts;
+use crate::commit::Clock;
 use crate::error::{Error, Result, TokenProblem};
 use crate::identity::UserId;
 use crate::session::Limits;
@@ -247,9 +248,9 @@ impl TokenVerifier {
     }
 
     /// Whom a token speaks for, and what it allows.
-    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Result<Verified, Refused> {
+    pub(crate) fn verify(&self, token: &str, clock: &Clock) -> Result<Verified, Refused> {
         let claims = self.signed_claims(token)?;
-        match (claims.check(&self.rules, now), claims.user()) {
+        match (claims.check(&self.rules, clock), claims.user()) {
             (Ok(limits), Ok(user)) => Ok(Verified { user, limits }),
             (Err(problem), user) => Err(Refused { problem, user: user.ok() }),
             (Ok(_), Err(problem)) => Err(problem.into()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jsonwebtoken::EncodingKey;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
-use tenantry::{Error, OrganizationSession, Role, TokenProblem, TokenVerifier};
+use tenantry::{Error, OrganizationSession, Role, StoreRole, TokenProblem, TokenVerifier, UserId};
 
 use crate::support::{
     Kind, LEEWAY, NOON, Task, Ticket, World, claim, claims, claims_with, missing, organization,
@@ -268,6 +268,80 @@ fn a_role_of_a_token_only_narrows() {
         world.store.organization_session_from_token(&kind.verifier, &token).unwrap();
     world.store.organizations().set_role(&organization("acme"), &world.ada, Role::Member).unwrap();
     assert_eq!(session.role().unwrap(), Role::Member);
+}
+
+#[test]
+fn an_organizations_admin_is_one_by_both() {
+    let (world, kind) = (World::new(), with_claims());
+    let manage = |org: &str, more: Json| {
+        let session = world.enter(&kind.verifier, &kind.token(&claims_with(&more))).unwrap();
+        session.in_organization(&organization(org)).unwrap().manage()
+    };
+    manage("acme", json!({ "role": "admin" })).unwrap().members(None, 10).unwrap();
+    for (org, more) in [
+        ("acme", json!({})),
+        ("acme", json!({ "role": "member" })),
+        ("club", json!({ "role": "admin" })),
+        ("club", json!({})),
+    ] {
+        let refused = manage(org, more.clone());
+        assert!(matches!(refused, Err(Error::AccessDenied { .. })), "{org} {more}: {refused:?}");
+    }
+    assert_eq!(world.refusals().len(), 4);
+    // Where tokens do not speak of roles, the records alone do.
+    let silent = world.enter(&Kind::hs256().verifier, &kind.token(&claims())).unwrap();
+    silent.in_organization(&organization("acme")).unwrap().manage().unwrap();
+    assert!(silent.in_organization(&organization("club")).unwrap().manage().is_err());
+}
+
+#[test]
+fn a_stores_admin_is_one_by_both() {
+    let (world, kind) = (World::new(), with_claims());
+    let admin = |verifier: &TokenVerifier, more: Json| {
+        world.store.admin_from_token(verifier, &kind.token(&claims_with(&more)), "a test")
+    };
+    let denied = |verifier: &TokenVerifier, more: Json| {
+        let refused = admin(verifier, more.clone());
+        assert!(matches!(refused, Err(Error::AccessDenied { .. })), "{more}: {refused:?}");
+    };
+    denied(&kind.verifier, json!({ "role": "admin" }));
+    world.store.users().set_role(&world.ada, StoreRole::Admin).unwrap();
+    assert_eq!(admin(&kind.verifier, json!({ "role": "admin" })).unwrap().admin(), &world.ada);
+    denied(&kind.verifier, json!({}));
+    denied(&kind.verifier, json!({ "role": "member" }));
+    denied(&kind.verifier, json!({ "role": "admin", "org": "acme" }));
+    denied(&kind.verifier, json!({ "sub": "grace", "role": "admin" }));
+    // A verifier that knows no roles makes no administrators.
+    denied(&Kind::hs256().verifier, json!({ "role": "admin" }));
+    let unreasoned = world.store.admin_from_token(
+        &kind.verifier,
+        &kind.token(&claims_with(&json!({ "role": "admin" }))),
+        "",
+    );
+    assert!(matches!(unreasoned, Err(Error::InvalidInput { .. })));
+    let forger = Kind { key: EncodingKey::from_secret(&[9; 32]), ..with_claims() };
+    let forged = forger.token(&claims_with(&json!({ "role": "admin" })));
+    let refused = world.store.admin_from_token(&kind.verifier, &forged, "a test");
+    assert!(matches!(refused, Err(Error::Token { reason: TokenProblem::Signature })));
+    assert_eq!(world.refusals().len(), 5);
+    world.store.users().set_role(&world.ada, StoreRole::User).unwrap();
+    denied(&kind.verifier, json!({ "role": "admin" }));
+}
+
+/// A token for one organization changes no membership in another.
+#[test]
+fn invitations_of_other_organizations_are_out_of_reach() {
+    let (world, kind) = (World::new(), with_claims());
+    let grace = UserId::new("grace").unwrap();
+    for org in ["acme", "club"] {
+        world.store.organizations().invite(&organization(org), &grace, Role::Member, None).unwrap();
+    }
+    let token = kind.token(&claims_with(&json!({ "sub": "grace", "org": "club" })));
+    let session = world.enter(&kind.verifier, &token).unwrap();
+    assert!(matches!(session.accept_invitation(&organization("acme")), Err(Error::AccessDenied { .. })));
+    assert!(matches!(session.decline_invitation(&organization("acme")), Err(Error::AccessDenied { .. })));
+    assert_eq!(world.store.users().invitations(&grace, None, 10).unwrap().len(), 2);
+    session.accept_invitation(&organization("club")).unwrap();
 }
 
 #[test]

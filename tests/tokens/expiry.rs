@@ -4,9 +4,15 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::json;
-use tenantry::{Error, SqlLimits, Store, TenantSession};
+use tenantry::{Entity, Error, Role, SqlLimits, Store, StoreRole, TenantSession};
 
 use crate::support::{Kind, LEEWAY, NOON, Task, Ticket, World, claims, claims_with, organization, task};
+
+#[derive(Debug, Entity)]
+#[entity(tenancy = member)]
+struct Note {
+    text: String,
+}
 
 /// A world whose clock is on the last moment of Ada's session.
 fn last_moment(world: &World) -> TenantSession {
@@ -224,6 +230,62 @@ fn the_queue_of_writers_ends_with_the_token() {
     });
     assert_eq!(world.store.session(&world.ada).unwrap().count::<Task>().unwrap(), 0);
     assert_eq!(grace.count::<Task>().unwrap(), 1);
+}
+
+#[test]
+fn administrators_end_with_the_token() {
+    let world = World::of(Store::builder().entity::<Note>());
+    let kind = Kind::hs256();
+    let kind = Kind { verifier: kind.verifier.clone().role_claim("role"), ..kind };
+    world.store.users().set_role(&world.ada, StoreRole::Admin).unwrap();
+    let token = kind.token(&claims_with(&json!({ "role": "admin" })));
+    let acme = organization("acme");
+    let session = world.enter(&kind.verifier, &token).unwrap();
+    let manager = session.in_organization(&acme).unwrap().manage().unwrap();
+    let records = manager.member_records(&world.ada, "a test").unwrap();
+    let admin = world.store.admin_from_token(&kind.verifier, &token, "a test").unwrap();
+    let (inside, member) = (admin.session(&world.ada).unwrap(), admin.session_in(&acme, &world.ada).unwrap());
+    let reference = admin.reference().unwrap();
+    let again = admin.with_reason("another").unwrap();
+    world.clock.set(end() - 1);
+    let grace = tenantry::UserId::new("grace").unwrap();
+    manager.invite(&grace, Role::Member, None).unwrap();
+    assert_eq!(records.count::<Note>().unwrap(), 0);
+    inside.count::<Task>().unwrap();
+    admin.users().list(None, 10).unwrap();
+
+    let own = world.store.admin(&world.ada, "a look").unwrap();
+    let entries = || own.session(&world.ada).unwrap().audit().list().unwrap().len();
+    let before = entries();
+    world.clock.set(end());
+    expired(manager.members(None, 10));
+    expired(manager.invite(&grace, Role::Member, None));
+    expired(manager.set_role(&world.ada, Role::Member));
+    expired(manager.remove_member(&world.ada));
+    expired(manager.member_records(&world.ada, "a test").map(drop));
+    expired(manager.rename("Acme"));
+    expired(records.count::<Note>());
+    expired(records.list::<Note>());
+    expired(inside.count::<Task>());
+    expired(inside.insert(&task("Dig")));
+    expired(inside.transaction(|_| Ok(())));
+    expired(member.count::<Ticket>());
+    expired(reference.audit().list());
+    for admin in [&admin, &again] {
+        expired(admin.users().list(None, 10));
+        expired(admin.users().disable(&grace));
+        expired(admin.users().set_role(&grace, StoreRole::Admin));
+        expired(admin.organizations().create(&organization("new")));
+        expired(admin.session(&world.ada).map(drop));
+        expired(admin.session_in(&acme, &world.ada).map(drop));
+        expired(admin.reference().map(drop));
+        expired(admin.report::<Task>().unwrap().count(10));
+    }
+    expired(session.accept_invitation(&acme).map(drop));
+    expired(session.invitations(None, 10));
+    // What an administrator could not do is not on record as done: only this look, and its session, are.
+    assert_eq!(entries() - before, 2);
+    assert!(world.store.check().unwrap().is_clean());
 }
 
 /// The session lasts as the token does, to the microsecond, and each token has its own end.
