@@ -399,11 +399,15 @@ struct Log {
     quotas: HashMap<String, Option<Quota>>,
     /// Whether a payload that held one is gone.
     quotas_lost: bool,
+    /// Whether entries have expired, so that it does not know of all that happened.
+    beginning_lost: bool,
 }
 
 /// What the log says a record is.
 #[derive(Default)]
 struct Replayed {
+    /// Whether earlier entries have expired: then it is at least that.
+    partial: bool,
     version: i64,
     updated: i64,
     /// The key of the user who inserted it.
@@ -423,15 +427,14 @@ fn check_tenant(
     report: &mut Report,
 ) -> Result<()> {
     report.tenants += 1;
-    let verification = verify(connection, tenant.key)?;
+    let mut verification = verify(connection, tenant.key)?;
     report.entries += verification.entries;
     report.findings.extend(
-        verification
-            .problems
+        std::mem::take(&mut verification.problems)
             .into_iter()
             .map(|problem| Finding::Chain { tenant: tenant.name.clone(), problem }),
     );
-    let mut log = replay(connection, tenant.key)?;
+    let mut log = replay(connection, tenant.key, verification.expired_entries > 0)?;
     for table in catalog.tables().iter().filter(|table| table.definition.tenancy() == tenant.tenancy) {
         check_rows(connection, table, tenant, &mut log, report)?;
     }
@@ -446,8 +449,8 @@ fn check_tenant(
 }
 
 /// The last state of each record and quota that the log speaks of.
-fn replay(connection: &Connection, tenant: TenantKey) -> Result<Log> {
-    let mut log = Log::default();
+fn replay(connection: &Connection, tenant: TenantKey, beginning_lost: bool) -> Result<Log> {
+    let mut log = Log { beginning_lost, ..Log::default() };
     StoredEntry::each(connection, tenant, |entry| {
         if entry.action == "quota.set" {
             match entry.changes() {
@@ -459,7 +462,10 @@ fn replay(connection: &Connection, tenant: TenantKey) -> Result<Log> {
         let (Some(entity), Some(record), "ok") = (&entry.entity, entry.record, entry.outcome.as_str()) else {
             return Ok(());
         };
-        let state = log.records.entry((entity.clone(), record)).or_default();
+        let state = log
+            .records
+            .entry((entity.clone(), record))
+            .or_insert_with(|| Replayed { partial: beginning_lost, ..Replayed::default() });
         match entry.action.as_str() {
             "insert" => {
                 let updated = time_of(record).as_microsecond();
@@ -488,12 +494,22 @@ fn replay(connection: &Connection, tenant: TenantKey) -> Result<Log> {
                     }
                 }
             }
-            // Deleted on purpose, or damaged, which the chain has told already.
-            Ok(None) | Err(_) => state.complete = false,
+            // Deleted on purpose, or damaged, which the chain has told already. What was known may be another now.
+            Ok(None) | Err(_) => {
+                state.complete = false;
+                state.values.clear();
+            }
         }
         Ok(())
     })?;
     Ok(log)
+}
+
+impl Replayed {
+    /// Whether a number that only grows can be the row's, as far as the log goes.
+    fn counts_to(&self, logged: i64, stored: i64) -> bool {
+        if self.partial { logged <= stored } else { logged == stored }
+    }
 }
 
 impl Log {
@@ -532,16 +548,17 @@ fn check_rows(
         in_order &= last_id < row.id;
         last_id = row.id;
         let problem = match log.records.remove(&(table.entity().to_owned(), row.id)) {
-            None => Some("there is a row, and the log knows nothing of it"),
+            None => (!log.beginning_lost).then_some("there is a row, and the log knows nothing of it"),
             Some(state) if state.deleted => Some("there is a row, and the log says it was deleted"),
-            Some(state) if state.version != row.version => {
+            Some(state) if !state.counts_to(state.version, row.version) => {
                 Some("its version is not the number of its changes in the log")
             }
-            Some(state) if state.updated != row.updated => {
+            Some(state) if !state.counts_to(state.updated, row.updated) => {
                 Some("its time of change is not the one in the log")
             }
             Some(state)
-                if table.definition.has_author()
+                if !state.partial
+                    && table.definition.has_author()
                     && !may_be(connection, state.author, row.author.as_deref())? =>
             {
                 Some("its author is not the one in the log")
@@ -578,7 +595,7 @@ fn check_rows(
     let wrong = kept.last_id.is_some_and(|kept| !in_order || kept < last_id);
     compare("order of ids", 1, 0, wrong);
     let logged = log.quotas.get(table.entity()).copied().flatten();
-    if kept.quota != logged && !log.quotas_lost {
+    if kept.quota != logged && !log.quotas_lost && !log.beginning_lost {
         report
             .findings
             .push(Finding::Quota { tenant: tenant.name.clone(), entity: table.entity().to_owned() });
@@ -604,7 +621,7 @@ fn agrees(table: &Table, values: &[Value], state: &Replayed) -> bool {
             return true;
         }
         match state.values.get(column.name()) {
-            Some(logged) => logged == value || !state.complete,
+            Some(logged) => logged == value,
             None => value.is_none() || !state.complete,
         }
     })

@@ -30,7 +30,7 @@ pub use jiff::Timestamp;
 pub use tenantry_derive::{Choice, Entity};
 pub use uuid::Uuid;
 
-pub use audit::{AuditEntry, ChainProblem, Change, TypedChange, Verification};
+pub use audit::{Anchor, AuditEntry, ChainProblem, Change, LogName, TypedChange, Verification};
 pub use check::{Finding, Report};
 pub use entity::{
     AsNested, Column, ColumnDefinition, ColumnKind, Definition, Direction, Entity, Field, Fields, Id,
@@ -51,8 +51,8 @@ pub use session::{
 };
 pub use sql::{PlanStep, Sql, SqlCancel, SqlColumn, SqlLimits, SqlRow, SqlRows, SqlStream};
 pub use store::{
-    Builder, Durability, MoveProgress, Organizations, Partition, Partitions, PoolClass, RepartitionProgress,
-    Store, Users,
+    Builder, Durability, ExpiredLog, LogRetention, MoveProgress, Organizations, Partition, Partitions,
+    PoolClass, RepartitionProgress, Store, Users,
 };
 
 /// What the derives call. Not for anybody else.

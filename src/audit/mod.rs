@@ -1,11 +1,14 @@
 //! The audit log: what entries say, reading them back, and proving that none was touched.
 
+mod anchor;
 pub(crate) mod chain;
+pub(crate) mod checkpoint;
 pub(crate) mod log;
 pub(crate) mod misses;
 pub(crate) mod payload;
 pub(crate) mod verify;
 
+pub use anchor::{Anchor, LogName};
 pub use verify::{ChainProblem, Verification};
 
 use jiff::Timestamp;

@@ -5,9 +5,11 @@ use uuid::Uuid;
 
 use super::Core;
 use crate::audit::log::{self, LogQuery};
-use crate::audit::{AuditEntry, Verification, verify};
-use crate::entity::{Entity, Id, Tenancy};
+use crate::audit::{Anchor, AuditEntry, LogName, Verification, verify};
+use crate::entity::{Entity, Id, Tenancy, truncate_to_micros};
 use crate::error::{Error, Result};
+use crate::identity::TenantKey;
+use crate::scope::Scope;
 
 /// A tenant's log, narrowed by filters. Made by `audit()` of a session.
 ///
@@ -128,6 +130,59 @@ impl<'s> Audit<'s> {
     pub fn verify(&self) -> Result<Verification> {
         let tenant = self.core.scope.reads(self.tenancy)?.tenant;
         self.core.source()?.read(|connection| verify::verify(connection, tenant))
+    }
+
+    /// Recomputes the whole log as [`verify`](Self::verify) does, and compares it with an [`Anchor`] that
+    /// was kept elsewhere. With it a log is found whose end was cut off, or which was written anew with
+    /// right hashes.
+    ///
+    /// An anchor of an entry that retention has deleted proves nothing any more, which is a
+    /// [`ChainProblem::AnchorExpired`](crate::ChainProblem::AnchorExpired): make a new one after each
+    /// deletion.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Self::verify); also an anchor of another log is an `Ok` that says so.
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Store, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// # let session = store.session(&store.users().create(&UserId::new("ada")?)?)?;
+    /// let anchor = session.audit().head()?;
+    /// session.insert(&Task { title: "Tea".into() })?;
+    /// assert!(session.audit().verify_against(&anchor)?.is_intact());
+    /// # Ok(()) }
+    /// ```
+    pub fn verify_against(&self, anchor: &Anchor) -> Result<Verification> {
+        let (tenant, log) = self.log()?;
+        self.core.source()?.read(|connection| verify::verify_against(connection, tenant, &log, anchor))
+    }
+
+    /// Where the log stands, whatever the filters, to be kept elsewhere: see [`Anchor`].
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub fn head(&self) -> Result<Anchor> {
+        let (tenant, log) = self.log()?;
+        let time = truncate_to_micros(self.core.store.now());
+        self.core.read(|connection| verify::head(connection, tenant, log, time))
+    }
+
+    /// Whose log it is.
+    fn log(&self) -> Result<(TenantKey, LogName)> {
+        let tenant = self.core.scope.reads(self.tenancy)?.tenant;
+        let name = match (&*self.core.scope, self.tenancy) {
+            (_, Tenancy::Reference) | (Scope::Reference, _) => LogName::Reference,
+            (Scope::User { user, .. }, _) => LogName::User(user.clone()),
+            (Scope::Organization { organization, user, .. }, Tenancy::Member) => {
+                LogName::Member { organization: organization.clone(), user: user.clone() }
+            }
+            (Scope::Organization { organization, .. }, _) => LogName::Organization(organization.clone()),
+        };
+        Ok((tenant, name))
     }
 
     fn read(&self, query: &LogQuery) -> Result<Vec<AuditEntry>> {

@@ -28,14 +28,14 @@ use crate::entity::{
     Cells, Decoder, Id, Model, Record, StoredUuid, Tenancy, Value, time_from_micros, time_of,
 };
 use crate::error::{Error, Result};
-use crate::identity::{OrganizationId, Role, UserId};
+use crate::identity::{OrganizationId, Role, TenantKey, UserId};
 use crate::monitor::Operation;
 use crate::query::Spec;
 use crate::schema::identities;
 use crate::scope::Scope;
 use crate::sql::SqlLimits;
 use crate::statement::{Reach, Select, Table};
-use crate::store::{Begun, Grant, Inner, Snapshot, Store};
+use crate::store::{Begun, ExpiredLog, Grant, Inner, LogRetention, Snapshot, Store};
 use crate::tenancy;
 
 /// A session bound to one tenant scope; see [`TenantSession`] and [`OrganizationSession`].
@@ -162,6 +162,19 @@ impl<S: tenancy::Scope> Session<S> {
             Scope::Reference => Tenancy::Reference,
         };
         Audit::new(self.core(), tenancy)
+    }
+}
+
+impl ReferenceSession {
+    /// Deletes of the log of the reference entities what need not be kept any longer, as
+    /// [`Users::expire_log`](crate::Users::expire_log) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Users::expire_log`](crate::Users::expire_log).
+    pub fn expire_log(&self, retention: LogRetention) -> Result<ExpiredLog> {
+        let log = TenantKey::REFERENCE;
+        self.core().store.expire_logs(log, &[log], retention)
     }
 }
 
@@ -460,7 +473,7 @@ impl<'x> Core<'x> {
     }
 
     /// How many rows a tenant has, from the head that every change keeps.
-    fn count(&self, tenant: crate::identity::TenantKey, entity: i64) -> Result<u64> {
+    fn count(&self, tenant: TenantKey, entity: i64) -> Result<u64> {
         match self.executor {
             Executor::Store | Executor::View(_) => {
                 self.read(|connection| commit::count(connection, tenant, entity))

@@ -13,6 +13,7 @@ mod part;
 mod pool;
 mod quotas;
 mod readers;
+mod retention;
 mod spread;
 mod sql;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub(crate) use inner::{Begun, Inner};
 pub use moves::{MoveProgress, Partition, Partitions, RepartitionProgress};
 pub use readers::PoolClass;
 pub(crate) use readers::Snapshot;
+pub use retention::{ExpiredLog, LogRetention};
 pub(crate) use sql::SqlReader;
 
 use crate::check::Report;
