@@ -135,6 +135,14 @@ pub enum Finding {
         /// How they differ.
         problem: &'static str,
     },
+    /// Whom the logs name is not whom the store knows: somebody changed who is whose mark.
+    #[error("{marks} marks that {problem}")]
+    Marks {
+        /// How many.
+        marks: u64,
+        /// What is wrong with them.
+        problem: &'static str,
+    },
     /// A log's chain does not add up.
     #[error("the log of {tenant}: {problem}")]
     Chain {
@@ -207,6 +215,7 @@ fn check_file(
     }
     references(connection, report)?;
     owners(connection, catalog, role, moving, report)?;
+    marks(connection, report)?;
     for tenant in tenants(connection, role)?.into_iter().filter(|tenant| !moving.contains(&tenant.key)) {
         match check_tenant(connection, catalog, &tenant, report) {
             Err(Error::Corrupt { what, .. } | Error::Schema { problem: what }) => {
@@ -316,6 +325,27 @@ fn owners(
     report.findings.extend(
         found.map(|(entity, rows)| Finding::Owner { entity: entity.to_owned(), rows: rows.unsigned_abs() }),
     );
+    Ok(())
+}
+
+/// Chains bind entries to marks, and no chain says whose a mark is: that the file says in two places.
+fn marks(connection: &Connection, report: &mut Report) -> Result<()> {
+    for (sql, problem) in [
+        (
+            "SELECT count(*) FROM _user AS u LEFT JOIN _actor AS a ON a.mark = u.mark WHERE a.mark IS NULL OR a.id <> u.id",
+            "are a user's, and the logs would name somebody else",
+        ),
+        (
+            "SELECT count(*) FROM (SELECT actor AS mark FROM _audit UNION SELECT admin FROM _audit) AS m \
+             WHERE mark IS NOT NULL AND NOT EXISTS (SELECT 1 FROM _actor WHERE mark = m.mark)",
+            "a log names, and the store does not know",
+        ),
+    ] {
+        let marks: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+        if marks > 0 {
+            report.findings.push(Finding::Marks { marks: marks.unsigned_abs(), problem });
+        }
+    }
     Ok(())
 }
 

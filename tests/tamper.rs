@@ -527,6 +527,18 @@ fn check_names_what_was_done_to_the_schema_and_the_heads() {
           outcome, definition, undoes, reason, commitment, previous, hash, salt, body FROM _audit LIMIT 1",
             "1 rows of the audit log have no tenant",
         ),
+        (
+            "UPDATE _actor SET id = 'linus' WHERE id = 'ada'",
+            "1 marks that are a user's, and the logs would name somebody else",
+        ),
+        (
+            "UPDATE _actor SET id = CASE id WHEN 'ada' THEN 'grace' ELSE 'ada' END",
+            "2 marks that are a user's, and the logs would name somebody else",
+        ),
+        (
+            "PRAGMA foreign_keys = OFF; DELETE FROM _actor WHERE id = 'grace'",
+            "1 marks that a log names, and the store does not know",
+        ),
         ("UPDATE _row_head SET count = count + 1", "count is kept as"),
         ("UPDATE _row_head SET last_id = zeroblob(16)", "order of ids is kept as 1"),
         ("UPDATE _row_head SET rows_max = rows_max + 1", "user ada, task: the tenant's own quota is not"),

@@ -6,6 +6,8 @@ pub(crate) mod checkpoint;
 pub(crate) mod log;
 pub(crate) mod misses;
 pub(crate) mod payload;
+#[cfg(test)]
+mod tampering;
 pub(crate) mod verify;
 
 pub use anchor::{Anchor, LogName};
