@@ -633,6 +633,9 @@ fn an_anchor_finds_what_the_chain_alone_can_not() {
         let last = i64::try_from(anchor.number).unwrap();
         let against = || verify_against(connection, linus, &name, &anchor).unwrap().problems;
         assert_eq!(against(), []);
+        // One of the same beginning under another name, such as a copy that somebody imported.
+        let copied = verify_against(connection, linus, &LogName::Reference, &anchor).unwrap().problems;
+        assert_eq!(copied, [ChainProblem::OtherLog { anchored: name.clone() }]);
         let attempt = |change: &dyn Fn(), found: ChainProblem| {
             connection.execute_batch("SAVEPOINT tampering").unwrap();
             change();

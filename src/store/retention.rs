@@ -15,8 +15,8 @@ use crate::entity::truncate_to_micros;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 
-/// Entries of one transaction, so that others can write in between.
-const BATCH: u32 = 500;
+/// Entries of one transaction, so that others can write in between; few where tests end between two.
+const BATCH: u32 = if cfg!(test) { 3 } else { 500 };
 
 /// What of a log is to go; by default nothing.
 ///
