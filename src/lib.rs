@@ -4,6 +4,7 @@
 // The derive names the crate as its users do.
 extern crate self as tenantry;
 
+mod admin;
 mod audit;
 mod cache;
 mod check;
@@ -30,6 +31,7 @@ pub use jiff::Timestamp;
 pub use tenantry_derive::{Choice, Entity};
 pub use uuid::Uuid;
 
+pub use admin::{AdminSession, TenantReport, TenantReportPage};
 pub use audit::{Anchor, AuditEntry, ChainProblem, Change, LogName, TypedChange, Verification};
 pub use check::{Finding, Report};
 pub use entity::{
@@ -37,7 +39,9 @@ pub use entity::{
     IndexDefinition, Model, Nested, OnDelete, Record, Refers, Target, Tenancy, Value,
 };
 pub use error::{Error, Result};
-pub use identity::{Membership, Organization, OrganizationId, Role, User, UserId};
+pub use identity::{
+    Invitation, Membership, Organization, OrganizationId, Role, StoreRole, TenantName, User, UserId,
+};
 pub use monitor::{
     CacheStats, CommitStats, Monitoring, Operation, OperationStats, PartitionStats, ReaderStats,
     SlowOperation, Stats, Summary, TenantStats,
@@ -46,8 +50,8 @@ pub use query::{Cursor, DynamicColumn, Filter, Number, Order, Ordered, Patch, Te
 pub use quota::{Quota, QuotaKind, Usage};
 pub use schema::Partitioning;
 pub use session::{
-    Audit, AuditPage, Dynamic, Joined, JoinedPage, OrganizationSession, Page, Pair, Query, Records,
-    ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,
+    Audit, AuditPage, Dynamic, Joined, JoinedPage, MemberRecords, OrganizationAdmin, OrganizationSession,
+    Page, Pair, Query, Records, ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,
 };
 pub use sql::{PlanStep, Sql, SqlCancel, SqlColumn, SqlLimits, SqlRow, SqlRows, SqlStream};
 pub use store::{

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use rusqlite::Connection;
 use tenantry::{
     Anchor, AuditEntry, Builder, ChainProblem, Entity, Error, ExpiredLog, LogName, LogRetention,
-    OrganizationId, Quota, Role, Store, TenantSession, Timestamp, UserId, Value,
+    OrganizationId, Quota, Role, Store, TenantName, TenantSession, Timestamp, UserId, Value,
 };
 
 #[derive(Debug, Clone, PartialEq, Entity)]
@@ -412,7 +412,7 @@ fn anchors_name_their_log_and_say_what_they_prove() {
     // An anchor of a log of the same name in another store.
     let other = session(&builder(&days).temporary().unwrap(), "ada").audit().head().unwrap();
     let problems = ada.audit().verify_against(&other).unwrap().problems;
-    assert_eq!(problems, [ChainProblem::OtherLog { anchored: LogName::User(id("ada")) }]);
+    assert_eq!(problems, [ChainProblem::OtherLog { anchored: LogName::Tenant(TenantName::User(id("ada"))) }]);
 
     // It grows, and expires: entries up to 5, then up to the anchor's own, then beyond it.
     inside.insert(&Note { text: "first".into() }).unwrap();

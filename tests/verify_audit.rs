@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 use tenantry::{
-    Anchor, Builder, Entity, Error, Finding, LogRetention, OrganizationId, Result, Role, Store,
+    Anchor, Builder, Entity, Error, Finding, LogRetention, OrganizationId, Result, Role, Store, StoreRole,
     TenantSession, Timestamp, UserId, Verification,
 };
 
@@ -113,6 +113,11 @@ fn furnish(store: &Store) {
         Err(Error::NotMember { .. })
     ));
     store.organizations().add_member(&organization(), &id(USERS[1]), Role::Admin).unwrap();
+    store.users().set_role(&id(USERS[2]), StoreRole::Admin).unwrap();
+    let admin = store.admin(&id(USERS[2]), "asked to, by „grace“").unwrap();
+    admin.session(&id(USERS[1])).unwrap().insert(&task("for grace")).unwrap();
+    let old = LogRetention { payloads_before: Some(time_of(&session(store, USERS[1]), 3)), ..old };
+    assert_eq!(admin.users().expire_log(&id(USERS[1]), old).unwrap().payloads, 2);
 }
 
 /// What each log says of itself.

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::chain::Hash;
 use crate::error::{Error, Result};
-use crate::identity::{OrganizationId, UserId};
+use crate::identity::{OrganizationId, TenantName, UserId};
 
 /// What the text form begins with; another encoding would have another number.
 const FORM: &str = "tenantry-anchor-1";
@@ -23,25 +23,16 @@ const CHECK_BYTES: usize = 8;
 /// than letters, digits and `-._~@` are written `%` and two hexadecimal digits.
 ///
 /// ```
-/// # use tenantry::{LogName, UserId};
-/// assert_eq!(LogName::User(UserId::new("ada l")?).to_string(), "user:ada%20l");
+/// # use tenantry::{LogName, TenantName, UserId};
+/// let log = LogName::Tenant(TenantName::User(UserId::new("ada l")?));
+/// assert_eq!(log.to_string(), "user:ada%20l");
 /// # Ok::<(), tenantry::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LogName {
-    /// A user's own.
-    User(UserId),
-    /// An organization's.
-    Organization(OrganizationId),
-    /// That of one member's private records within an organization.
-    #[non_exhaustive]
-    Member {
-        /// The organization.
-        organization: OrganizationId,
-        /// The member.
-        user: UserId,
-    },
+    /// A tenant's own.
+    Tenant(TenantName),
     /// That of the reference entities.
     Reference,
 }
@@ -49,11 +40,11 @@ pub enum LogName {
 impl fmt::Display for LogName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LogName::User(user) => write!(f, "user:{}", escaped(user.as_str())),
-            LogName::Organization(organization) => {
+            LogName::Tenant(TenantName::User(user)) => write!(f, "user:{}", escaped(user.as_str())),
+            LogName::Tenant(TenantName::Organization(organization)) => {
                 write!(f, "organization:{}", escaped(organization.as_str()))
             }
-            LogName::Member { organization, user } => {
+            LogName::Tenant(TenantName::Member { organization, user }) => {
                 write!(f, "member:{}/{}", escaped(organization.as_str()), escaped(user.as_str()))
             }
             LogName::Reference => f.write_str("reference"),
@@ -70,18 +61,18 @@ impl FromStr for LogName {
         if text == "reference" {
             return Ok(LogName::Reference);
         }
-        match text.split_once(':').ok_or_else(unknown)? {
-            ("user", user) => Ok(LogName::User(UserId::new(id(user)?)?)),
+        Ok(LogName::Tenant(match text.split_once(':').ok_or_else(unknown)? {
+            ("user", user) => TenantName::User(UserId::new(id(user)?)?),
             ("organization", organization) => {
-                Ok(LogName::Organization(OrganizationId::new(id(organization)?)?))
+                TenantName::Organization(OrganizationId::new(id(organization)?)?)
             }
             ("member", both) => {
                 let (organization, user) = both.split_once('/').ok_or_else(unknown)?;
                 let organization = OrganizationId::new(id(organization)?)?;
-                Ok(LogName::Member { organization, user: UserId::new(id(user)?)? })
+                TenantName::Member { organization, user: UserId::new(id(user)?)? }
             }
-            _ => Err(unknown()),
-        }
+            _ => return Err(unknown()),
+        }))
     }
 }
 
@@ -237,18 +228,18 @@ mod tests {
     fn log() -> impl Strategy<Value = LogName> {
         prop_oneof![
             Just(LogName::Reference),
-            id().prop_map(|id| LogName::User(UserId::new(id).unwrap())),
-            id().prop_map(|id| LogName::Organization(OrganizationId::new(id).unwrap())),
-            (id(), id()).prop_map(|(organization, user)| LogName::Member {
+            id().prop_map(|id| LogName::Tenant(TenantName::User(UserId::new(id).unwrap()))),
+            id().prop_map(|id| LogName::Tenant(TenantName::Organization(OrganizationId::new(id).unwrap()))),
+            (id(), id()).prop_map(|(organization, user)| LogName::Tenant(TenantName::Member {
                 organization: OrganizationId::new(organization).unwrap(),
                 user: UserId::new(user).unwrap(),
-            }),
+            })),
         ]
     }
 
     #[test]
     fn the_text_is_the_one_that_is_documented() {
-        let text = anchor(LogName::User(UserId::new("ada/é").unwrap()), 7).to_string();
+        let text = anchor(LogName::Tenant(TenantName::User(UserId::new("ada/é").unwrap())), 7).to_string();
         let (form, check) = text.rsplit_once(' ').unwrap();
         assert_eq!(
             form,

@@ -23,7 +23,8 @@ use super::{ChainProblem, Verification};
 use crate::commit::{Actor, Authority, Event};
 use crate::identity::{Mark, TenantKey};
 use crate::{
-    Builder, Entity, Error, LogRetention, OrganizationId, Quota, Result, Role, Store, TenantSession, UserId,
+    Builder, Entity, Error, LogRetention, OrganizationId, Quota, Result, Role, Store, TenantName,
+    TenantSession, UserId,
 };
 
 #[derive(Debug, Clone, PartialEq, Entity)]
@@ -628,7 +629,7 @@ fn an_anchor_finds_what_the_chain_alone_can_not() {
     with_victim(|victim| {
         let connection = &victim.connection;
         let linus = key(connection, "linus").unwrap();
-        let name = LogName::User(user("linus"));
+        let name = LogName::Tenant(TenantName::User(user("linus")));
         let anchor = head(connection, linus, name.clone(), second(0)).unwrap();
         let last = i64::try_from(anchor.number).unwrap();
         let against = || verify_against(connection, linus, &name, &anchor).unwrap().problems;

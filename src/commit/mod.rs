@@ -26,9 +26,7 @@ pub(crate) use heads::{
     RowHead, count, create_log, has_log, load_rows, totals, totals_at_home, totals_of, unsigned_count,
 };
 pub(crate) use queue::{CommitTotals, Committer};
-#[cfg(test)]
-pub(crate) use unit::Authority;
-pub(crate) use unit::{Actor, Event, Savepoint, Unit};
+pub(crate) use unit::{Actor, Authority, Event, Savepoint, Unit};
 
 use crate::cache::Cache;
 use crate::error::Result;

@@ -8,7 +8,7 @@ use crate::audit::log::{self, LogQuery};
 use crate::audit::{Anchor, AuditEntry, LogName, Verification, verify};
 use crate::entity::{Entity, Id, Tenancy, truncate_to_micros};
 use crate::error::{Error, Result};
-use crate::identity::TenantKey;
+use crate::identity::{TenantKey, TenantName};
 use crate::scope::Scope;
 
 /// A tenant's log, narrowed by filters. Made by `audit()` of a session.
@@ -128,7 +128,7 @@ impl<'s> Audit<'s> {
     ///
     /// As [`list`](Self::list); a log that does not verify is an `Ok` that says where.
     pub fn verify(&self) -> Result<Verification> {
-        let tenant = self.core.scope.reads(self.tenancy)?.tenant;
+        let tenant = self.tenant()?;
         self.core.source()?.read(|connection| verify::verify(connection, tenant))
     }
 
@@ -171,22 +171,28 @@ impl<'s> Audit<'s> {
         self.core.read(|connection| verify::head(connection, tenant, log, time))
     }
 
-    /// Whose log it is.
+    /// Whose log it is; an administrator's look is on record.
     fn log(&self) -> Result<(TenantKey, LogName)> {
-        let tenant = self.core.scope.reads(self.tenancy)?.tenant;
+        let tenant = self.tenant()?;
         let name = match (&*self.core.scope, self.tenancy) {
-            (_, Tenancy::Reference) | (Scope::Reference, _) => LogName::Reference,
-            (Scope::User { user, .. }, _) => LogName::User(user.clone()),
+            (_, Tenancy::Reference) | (Scope::Reference, _) => return Ok((tenant, LogName::Reference)),
+            (Scope::User { user, .. }, _) => TenantName::User(user.clone()),
             (Scope::Organization { organization, user, .. }, Tenancy::Member) => {
-                LogName::Member { organization: organization.clone(), user: user.clone() }
+                TenantName::Member { organization: organization.clone(), user: user.clone() }
             }
-            (Scope::Organization { organization, .. }, _) => LogName::Organization(organization.clone()),
+            (Scope::Organization { organization, .. }, _) => TenantName::Organization(organization.clone()),
+            (Scope::Administered { name, .. }, _) => name.clone(),
         };
-        Ok((tenant, name))
+        Ok((tenant, LogName::Tenant(name)))
+    }
+
+    fn tenant(&self) -> Result<TenantKey> {
+        self.core.account("audit", Some(self.tenancy), None)?;
+        Ok(self.core.scope.reads(self.tenancy)?.tenant)
     }
 
     fn read(&self, query: &LogQuery) -> Result<Vec<AuditEntry>> {
-        let tenant = self.core.scope.reads(self.tenancy)?.tenant;
+        let tenant = self.tenant()?;
         self.core.read(|connection| log::read(connection, tenant, query))
     }
 }
