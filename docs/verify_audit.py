@@ -537,8 +537,9 @@ class Store:
 
     def names(self):
         main = self.main
-        users = dict(rows(main, "SELECT key, id FROM _user", integer, text))
-        organizations = dict(rows(main, "SELECT key, id FROM _organization", integer, text))
+        # Without an id there is nobody any more, of whom a log may be left.
+        users = dict(rows(main, "SELECT key, id FROM _user WHERE id IS NOT NULL", integer, text))
+        organizations = dict(rows(main, "SELECT key, id FROM _organization WHERE id IS NOT NULL", integer, text))
         self.name_of = {0: "reference"}
         self.members = {}
         for key, user in users.items():
@@ -548,13 +549,16 @@ class Store:
         for key, organization, user in rows(
             main, "SELECT key, organization, user FROM _member", integer, integer, integer
         ):
-            if organization not in organizations or user not in users:
-                raise Damaged("a member is one of nobody")
-            self.name_of[key] = "member:%s/%s" % (escaped(organizations[organization]), escaped(users[user]))
             self.members.setdefault(organization, []).append(key)
+            if organization in organizations and user in users:
+                self.name_of[key] = "member:%s/%s" % (escaped(organizations[organization]), escaped(users[user]))
+        sql = "SELECT key FROM _user UNION ALL SELECT key FROM _organization UNION ALL SELECT key FROM _member"
+        known = {key for (key,) in rows(main, sql, integer)}
         for (key,) in rows(main, "SELECT key FROM _tenant WHERE key >= 0", integer):
             if key not in self.name_of:
                 self.name_of[key] = "tenant:%d" % key
+                if key not in known:
+                    self.problems.append("tenant:%d: nothing says who that is" % key)
 
     def household(self, home):
         """Who lives together."""

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::chain::Hash;
 use super::log::StoredEntry;
 use super::payload::PayloadWriter;
+use super::verify;
 use crate::entity::Value;
 use crate::error::Result;
 use crate::identity::TenantKey;
@@ -40,7 +41,14 @@ impl Checkpoint {
         Ok(row.optional()?)
     }
 
-    /// From here on triggers let go what it covers.
+    /// What a log says is gone.
+    pub(crate) fn known(connection: &Connection, tenant: TenantKey) -> Result<Self> {
+        let origin = verify::ends(connection, tenant)?.origin;
+        Ok(Self::load(connection, tenant, origin)?.unwrap_or(Self::none(origin)))
+    }
+
+    /// From here on triggers let go what it covers. Worth nothing without the entry that states it:
+    /// `Unit::expire` writes both.
     pub(crate) fn store(&self, connection: &Connection, tenant: TenantKey) -> Result<()> {
         let sql = "INSERT INTO _audit_checkpoint (tenant, payloads, entries, hash) VALUES (?1, ?2, ?3, ?4) \
                    ON CONFLICT (tenant) DO UPDATE SET payloads = ?2, entries = ?3, hash = ?4";

@@ -16,11 +16,11 @@ use rusqlite::{Connection, params};
 
 use super::anchor::LogName;
 use super::chain::Hash;
-use super::checkpoint::{Checkpoint, EXPIRE};
+use super::checkpoint::Checkpoint;
 use super::log::StoredEntry;
 use super::verify::{ends, head, verify, verify_against};
 use super::{ChainProblem, Verification};
-use crate::commit::{Actor, Authority, Event};
+use crate::commit::{Actor, Authority};
 use crate::identity::{Mark, TenantKey};
 use crate::{
     Builder, Entity, Error, LogRetention, OrganizationId, Quota, Result, Role, Store, TenantName,
@@ -142,9 +142,7 @@ fn history(path: &Path) {
             let origin = ends(unit.connection()?, grace)?.origin;
             let hash = hash_at(unit.connection()?, grace, 3);
             let stated = Checkpoint { origin, payloads: 5, entries: 3, hash };
-            stated.store(unit.connection()?, grace)?;
-            let payload = stated.payload(&Checkpoint::none(origin));
-            unit.audit(grace, &Event { action: EXPIRE, outcome: "ok", entity: None, record: None, payload })
+            unit.expire(grace, &stated)
         })
         .unwrap();
     let report = store.check().unwrap();

@@ -11,7 +11,6 @@ use super::inner::Inner;
 use super::spread::Spread;
 use crate::audit::checkpoint::{Checkpoint, EXPIRE};
 use crate::audit::verify;
-use crate::commit::Event;
 use crate::entity::truncate_to_micros;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
@@ -110,7 +109,7 @@ impl Inner {
     ) -> Result<()> {
         let snapshot = self.snapshot(home)?;
         let connection = snapshot.connection()?;
-        let known = known(connection, tenant)?;
+        let known = Checkpoint::known(connection, tenant)?;
         let wanted = advance(connection, tenant, known, retention)?;
         if wanted == known {
             drop(snapshot);
@@ -126,15 +125,11 @@ impl Inner {
         drop(snapshot);
         self.write(home, by.actor.clone(), |unit| {
             by.check()?;
-            let connection = unit.connection()?;
             // Somebody else may have gone further meanwhile, and then has deleted it too.
-            if self::known(connection, tenant)? != known {
+            if Checkpoint::known(unit.connection()?, tenant)? != known {
                 return Ok(());
             }
-            wanted.store(connection, tenant)?;
-            let payload = wanted.payload(&known);
-            let event = Event { action: EXPIRE, outcome: "ok", entity: None, record: None, payload };
-            unit.audit(tenant, &event)
+            unit.expire(tenant, &wanted)
         })
     }
 
@@ -180,7 +175,7 @@ impl Inner {
     ) -> Result<Option<(i64, i64)>> {
         let snapshot = self.snapshot(home)?;
         let connection = snapshot.connection()?;
-        let known = known(connection, tenant)?;
+        let known = Checkpoint::known(connection, tenant)?;
         let (until, which) = match part {
             Part::Entries => (known.entries, ""),
             Part::Payloads => (known.payloads, "AND body IS NOT NULL "),
@@ -200,12 +195,6 @@ impl Inner {
 enum Part {
     Entries,
     Payloads,
-}
-
-/// What a log says has gone.
-fn known(connection: &Connection, tenant: TenantKey) -> Result<Checkpoint> {
-    let origin = verify::ends(connection, tenant)?.origin;
-    Ok(Checkpoint::load(connection, tenant, origin)?.unwrap_or(Checkpoint::none(origin)))
 }
 
 /// What is to have gone.

@@ -412,7 +412,8 @@ fn clear_rows(target: &Committer, table: &Table, tenant: TenantKey) -> Result<()
     }
 }
 
-/// The log's triggers let only go what a checkpoint covers, and so one does.
+/// The log's triggers let only go what a checkpoint covers, and so one does. No chain states it, and nobody
+/// asks: the log has no head in this file any more, and a head that comes here brings its own checkpoint.
 fn clear_log(target: &Committer, tenant: TenantKey) -> Result<()> {
     loop {
         let more = target.exclusive(tenant, |writer| {
