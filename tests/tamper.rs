@@ -2,8 +2,8 @@
 //! where it is the log: hundreds of random changes with a fixed seed, one at a time.
 //!
 //! Out of reach by design: the value of a secret column, which the log does not hold (its length
-//! counts in the tenant's bytes); and a chain that is rewritten whole with its head, which only a
-//! head kept elsewhere shows (`row_30_…` in `failure_modes_log.rs`).
+//! counts in the tenant's bytes); and a chain that is rewritten whole with its head, or cut off, which only
+//! an anchor that was kept elsewhere shows. `audit::tampering` tries that, and many thousands of changes more.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
