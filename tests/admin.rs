@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tenantry::{
     AuditEntry, Entity, Error, Id, LogRetention, OrganizationId, OrganizationSession, Quota, Role, SqlLimits,
@@ -282,6 +283,18 @@ fn each_verb_of_an_admins_session_leaves_an_entry_in_the_tenants_log() {
                 }),
                 ("audit.list", &|| session.audit().list().map(drop)),
                 ("audit.page", &|| session.audit().page(3).map(drop)),
+                ("audit.iter", &|| session.audit().iter()?.try_for_each(|entry| entry.map(drop))),
+                ("audit.history", &|| session.audit().history(id).map(drop)),
+                ("audit.state_at", &|| session.audit().state_at(id, Timestamp::UNIX_EPOCH).map(drop)),
+                ("audit.records", &|| session.audit().records().map(drop)),
+                ("audit.refusals", &|| session.audit().refusals().map(drop)),
+                ("audit.refusals_every", &|| {
+                    session.audit().refusals_every(Duration::from_secs(1)).map(drop)
+                }),
+                ("audit.export_json_lines", &|| session.audit().export_json_lines(&mut Vec::new()).map(drop)),
+                ("audit.export_cloud_events", &|| {
+                    session.audit().export_cloud_events(&mut Vec::new()).map(drop)
+                }),
                 ("audit.verify", &|| session.audit().verify().map(drop)),
                 ("audit.verify_against", &|| session.audit().verify_against(&anchor).map(drop)),
                 ("audit.head", &|| session.audit().head().map(drop)),

@@ -10,6 +10,8 @@ use super::access::By;
 use super::inner::Inner;
 use super::spread::Spread;
 use crate::audit::checkpoint::{Checkpoint, EXPIRE};
+use crate::audit::log::LogQuery;
+use crate::audit::span::Span;
 use crate::audit::verify;
 use crate::entity::truncate_to_micros;
 use crate::error::{Error, Result};
@@ -223,14 +225,11 @@ fn advance(
 /// that tell of earlier deletions, none: else each deletion would leave an entry for the next to delete,
 /// and so on for ever.
 fn expires_until(connection: &Connection, tenant: TenantKey, from: i64, time: Timestamp) -> Result<i64> {
-    let (first, last) = (tenant.first() | from, tenant.last());
-    let sql = "SELECT ifnull((SELECT key FROM _audit WHERE key > ?1 AND key <= ?2 AND time >= ?3 ORDER BY key LIMIT 1) - 1, \
-                      ifnull((SELECT max(key) FROM _audit WHERE key > ?1 AND key <= ?2), ?1))";
-    let until: i64 = connection
-        .prepare_cached(sql)?
-        .query_row(params![first, last, time.as_microsecond()], |row| row.get(0))?;
+    let query = LogQuery { until: Some(time), ..LogQuery::default() };
+    let until = Span::of(connection, tenant, &query)?.map_or(0, Span::last_number);
+    let (first, last) = (tenant.first() | from, tenant.first() | until);
     let sql = "SELECT EXISTS (SELECT 1 FROM _audit WHERE key > ?1 AND key <= ?2 AND action <> ?3)";
     let worth: bool =
-        connection.prepare_cached(sql)?.query_row(params![first, until, EXPIRE], |row| row.get(0))?;
-    Ok(if worth { until - tenant.first() } else { from })
+        connection.prepare_cached(sql)?.query_row(params![first, last, EXPIRE], |row| row.get(0))?;
+    Ok(if worth { until } else { from })
 }
