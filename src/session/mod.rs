@@ -41,7 +41,9 @@ use crate::schema::identities;
 use crate::scope::Scope;
 use crate::sql::SqlLimits;
 use crate::statement::{Reach, Select, Table};
-use crate::store::{Asking, Begun, Grant, Inner, Looked, Refusal, Right, Snapshot};
+use crate::store::{
+    Asking, Begun, By, ExpiredLog, Grant, Inner, LogRetention, Looked, Refusal, Right, Snapshot,
+};
 use crate::tenancy;
 
 /// A session bound to one tenant scope; see [`TenantSession`] and [`OrganizationSession`].
@@ -184,6 +186,26 @@ impl<S: tenancy::Scope> Session<S> {
             Scope::Reference => Tenancy::Reference,
         };
         Audit::new(self.core(), tenancy)
+    }
+}
+
+impl ReferenceSession {
+    /// Deletes of the log of the reference entities what need not be kept any longer, as
+    /// [`Users::expire_log`](crate::Users::expire_log) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Users::expire_log`](crate::Users::expire_log).
+    pub fn expire_log(&self, retention: LogRetention) -> Result<ExpiredLog> {
+        let (core, log) = (self.core(), TenantKey::REFERENCE);
+        core.check()?;
+        let by = By {
+            actor: core.actor(),
+            name: None,
+            grants: Arc::clone(&core.grants),
+            limits: core.limits.clone(),
+        };
+        core.store.expire_logs(&by, log, &[log], retention)
     }
 }
 
