@@ -27,19 +27,26 @@ mod statement;
 mod store;
 mod sync;
 pub mod tenancy;
+#[cfg(feature = "jwt")]
+mod token;
+#[cfg(feature = "axum")]
+pub mod web;
 
 pub use jiff::Timestamp;
 pub use tenantry_derive::{Choice, Entity};
 pub use uuid::Uuid;
 
 pub use admin::{AdminSession, TenantReport, TenantReportPage};
-pub use audit::{AuditEntry, ChainProblem, Change, TypedChange, Verification};
+pub use audit::{
+    Anchor, AuditEntry, ChainProblem, Change, LogName, Missing, MissingColumn, Refusals, StateAt,
+    TypedChange, Verification, Version,
+};
 pub use check::{Finding, Report};
 pub use entity::{
     AsNested, Column, ColumnDefinition, ColumnKind, Definition, Direction, Entity, Field, Fields, Id,
     IndexDefinition, Model, Nested, OnDelete, Record, Refers, Target, Tenancy, Value,
 };
-pub use error::{Error, Result};
+pub use error::{Error, Result, TokenProblem};
 pub use identity::{
     Invitation, Membership, Organization, OrganizationId, Role, StoreRole, TenantName, User, UserId,
 };
@@ -52,14 +59,17 @@ pub use query::{Cursor, DynamicColumn, Filter, Number, Order, Ordered, Patch, Te
 pub use quota::{Quota, QuotaKind, Usage};
 pub use schema::Partitioning;
 pub use session::{
-    Audit, AuditPage, Dynamic, Joined, JoinedPage, MemberRecords, OrganizationAdmin, OrganizationSession,
-    Page, Pair, Query, Records, ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,
+    Audit, AuditEntries, AuditPage, ChangedRecord, Dynamic, Joined, JoinedPage, MemberRecords,
+    OrganizationAdmin, OrganizationSession, Page, Pair, Query, Records, ReferenceSession, Session,
+    TenantSession, Transaction, Upserted, Verbs,
 };
 pub use sql::{PlanStep, Sql, SqlCancel, SqlColumn, SqlLimits, SqlRow, SqlRows, SqlStream};
 pub use store::{
-    Builder, Durability, MoveProgress, Organizations, Partition, Partitions, PoolClass, RepartitionProgress,
-    Store, Users,
+    Builder, Durability, ExpiredLog, LogRetention, MoveProgress, Organizations, Partition, Partitions,
+    PoolClass, RepartitionProgress, Store, Users,
 };
+#[cfg(feature = "jwt")]
+pub use token::{Algorithm, TokenVerifier};
 
 /// What the derives call. Not for anybody else.
 #[doc(hidden)]

@@ -4,10 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tenantry::{
-    AuditEntry, Entity, Error, Id, OrganizationId, OrganizationSession, Quota, Role, SqlLimits, Store,
-    StoreRole, TenantName, TenantSession, Timestamp, UserId, column,
+    AuditEntry, Entity, Error, Id, LogRetention, OrganizationId, OrganizationSession, Quota, Role, SqlLimits,
+    Store, StoreRole, TenantName, TenantSession, Timestamp, UserId, column,
 };
 
 #[derive(Debug, Clone, PartialEq, Entity)]
@@ -237,6 +238,7 @@ fn each_verb_of_an_admins_session_leaves_an_entry_in_the_tenants_log() {
         let missing: Id<Task> = Id::from_uuid(tenantry::Uuid::from_u128(7));
         let admin = store.admin(&user("root"), "work").unwrap();
         let session = admin.session(&user("ada")).unwrap();
+        let anchor = ada.audit().head().unwrap();
         let length = || ada.audit().list().unwrap().len();
         let fields = || tenantry::Fields::new().with("title", "Dynamic").with("points", 1_i64);
         let tasks = || session.dynamic("task").unwrap();
@@ -281,7 +283,21 @@ fn each_verb_of_an_admins_session_leaves_an_entry_in_the_tenants_log() {
                 }),
                 ("audit.list", &|| session.audit().list().map(drop)),
                 ("audit.page", &|| session.audit().page(3).map(drop)),
+                ("audit.iter", &|| session.audit().iter()?.try_for_each(|entry| entry.map(drop))),
+                ("audit.history", &|| session.audit().history(id).map(drop)),
+                ("audit.state_at", &|| session.audit().state_at(id, Timestamp::UNIX_EPOCH).map(drop)),
+                ("audit.records", &|| session.audit().records().map(drop)),
+                ("audit.refusals", &|| session.audit().refusals().map(drop)),
+                ("audit.refusals_every", &|| {
+                    session.audit().refusals_every(Duration::from_secs(1)).map(drop)
+                }),
+                ("audit.export_json_lines", &|| session.audit().export_json_lines(&mut Vec::new()).map(drop)),
+                ("audit.export_cloud_events", &|| {
+                    session.audit().export_cloud_events(&mut Vec::new()).map(drop)
+                }),
                 ("audit.verify", &|| session.audit().verify().map(drop)),
+                ("audit.verify_against", &|| session.audit().verify_against(&anchor).map(drop)),
+                ("audit.head", &|| session.audit().head().map(drop)),
                 ("invitations", &|| session.invitations(None, 10).map(drop)),
                 ("dynamic.get", &|| tasks().get(Id::from_uuid(id.uuid())).map(drop)),
                 ("dynamic.find", &|| tasks().find(Id::from_uuid(id.uuid())).map(drop)),
@@ -341,6 +357,8 @@ fn each_call_on_users_and_organizations_leaves_an_entry_in_the_log_of_whom_it_to
         let admin = store.admin(&user("root"), "work").unwrap();
         let acme = organization("acme");
         let quota = Some(Quota::none().rows(100));
+        let (nothing, now) = (LogRetention::default(), Some(Timestamp::now()));
+        let payloads = LogRetention { payloads_before: now, ..nothing };
         each_leaves_an_entry(
             &[
                 ("get", &|| admin.users().get(&user("ada")).map(drop)),
@@ -352,6 +370,8 @@ fn each_call_on_users_and_organizations_leaves_an_entry_in_the_log_of_whom_it_to
                 ("invitations", &|| admin.users().invitations(&user("ada"), None, 10).map(drop)),
                 ("set_quota", &|| admin.users().set_quota(&user("ada"), "task", quota)),
                 ("set_role", &|| admin.users().set_role(&user("ada"), StoreRole::User)),
+                ("expire_log, nothing", &|| admin.users().expire_log(&user("ada"), nothing).map(drop)),
+                ("expire_log", &|| admin.users().expire_log(&user("ada"), payloads).map(drop)),
                 ("report", &|| admin.report::<Task>()?.count(100).map(drop)),
                 ("report.sum", &|| admin.report::<Task>()?.sum(Task::POINTS, 100).map(drop)),
                 ("report_of", &|| admin.report_of("task")?.count(100).map(drop)),
@@ -370,6 +390,8 @@ fn each_call_on_users_and_organizations_leaves_an_entry_in_the_log_of_whom_it_to
                 ("withdraw", &|| admin.organizations().withdraw_invitation(&acme, &user("carl"))),
                 ("set_quota", &|| admin.organizations().set_quota(&acme, "ticket", quota)),
                 ("set_role", &|| admin.organizations().set_role(&acme, &user("grace"), Role::Member)),
+                ("expire_log, nothing", &|| admin.organizations().expire_log(&acme, nothing).map(drop)),
+                ("expire_log", &|| admin.organizations().expire_log(&acme, payloads).map(drop)),
                 ("report", &|| admin.report::<Ticket>()?.count(100).map(drop)),
                 ("session_in", &|| admin.session_in(&acme, &user("grace")).map(drop)),
             ],

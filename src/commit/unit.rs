@@ -13,6 +13,7 @@ use super::Writer;
 use super::heads::{self, Mark as HeadMark, RowHead};
 use super::queue::{Committer, Company, gather, roll_back_rest};
 use crate::audit::chain::{Hash, Link, commitment};
+use crate::audit::checkpoint::{Checkpoint, EXPIRE};
 use crate::entity::truncate_to_micros;
 use crate::error::{Error, Result};
 use crate::identity::{Mark, TenantKey, UserId};
@@ -400,8 +401,9 @@ impl Unit {
         }
         let txn = head.first;
         // A hybrid logical clock: physical milliseconds, then a counter, never backwards.
-        let physical = i64::try_from(milliseconds(now)).unwrap_or(i64::MAX >> 16) << 16;
-        let clock = physical.max(head.clock + 1);
+        // The last time that it can hold is in the year 6429; then it stands still.
+        let physical = i64::try_from(milliseconds(now)).unwrap_or(i64::MAX).min(i64::MAX >> 16) << 16;
+        let clock = physical.max(head.clock.saturating_add(1));
         let link = Link {
             number,
             txn,
@@ -426,6 +428,15 @@ impl Unit {
         head.clock = clock;
         head.hash = hash;
         Ok(())
+    }
+
+    /// Says in a tenant's log what may be gone of it from now on. Only then triggers let it go, and the log
+    /// verifies without it.
+    pub(crate) fn expire(&mut self, tenant: TenantKey, wanted: &Checkpoint) -> Result<()> {
+        let connection = self.connection()?;
+        let payload = wanted.payload(&Checkpoint::known(connection, tenant)?);
+        wanted.store(connection, tenant)?;
+        self.audit(tenant, &Event { action: EXPIRE, outcome: "ok", entity: None, record: None, payload })
     }
 
     /// By what logs name a new user.

@@ -345,6 +345,10 @@ impl<'i> Import<'i, '_> {
                 }
             })?;
         }
+        // No log names anybody whom its file does not know, at no moment.
+        let known: BTreeMap<Mark, Option<String>> =
+            named.iter().filter_map(|mark| Some((*mark, self.actors.get(mark)?.clone()))).collect();
+        self.arrival.write(|connection| name_actors(connection, &known))?;
         Ok(named)
     }
 
@@ -512,7 +516,6 @@ impl<'i> Import<'i, '_> {
     /// Everything that can be known only now: references, and whether rows, heads and logs agree.
     fn check(&mut self) -> Result<()> {
         let catalog = self.catalog;
-        self.arrival.write(|connection| name_actors(connection, &self.actors))?;
         for tenant in &self.tenants {
             self.arrival.look(|connection| {
                 for table in self.opening.entities.iter().copied() {

@@ -3,15 +3,15 @@
 
 use std::io::{BufWriter, Write};
 
+use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::Exported;
 use super::source::{Leaving, References, Source, reference_values};
+use crate::audit::export::{Exact, Line};
 use crate::audit::log::StoredEntry;
-use crate::audit::{AuditEntry, Change};
 use crate::entity::{Value, time_from_micros, time_of};
 use crate::error::{Error, Result};
-use crate::sql::json_of;
 use crate::statement::Table;
 use crate::statement::check::CheckedRow;
 
@@ -52,13 +52,15 @@ pub(super) fn write(source: &Source, out: &mut dyn Write) -> Result<Exported> {
         }
         StoredEntry::each_readable(source.connection()?, tenant.key, |read| {
             entries += 1;
-            lines.put(&entry(tenant, &read))
+            let mut line = object([("member", tenant.member.as_ref().map(|member| json!(member.user)))]);
+            line.insert("entry".to_owned(), in_json(&Line(&read))?);
+            lines.put(&line.into())
         })?;
     }
     references.close(source.connection()?, source.catalog())?;
     for (entity, id) in references.iter() {
         let table = source.catalog().get(entity)?;
-        let values = values(table, &reference_values(source.connection()?, table, id)?);
+        let values = values(table, &reference_values(source.connection()?, table, id)?)?;
         lines.put(&json!({ "reference": { "entity": entity, "id": id, "values": values } }))?;
     }
     let count = references.len();
@@ -100,83 +102,24 @@ fn record(table: &Table, tenant: &Leaving, row: &CheckedRow) -> Result<Json> {
     let member = tenant.member.as_ref().map(|member| json!(member.user));
     let fields = object([
         ("entity", Some(json!(table.entity()))),
-        ("member", member),
         ("id", Some(json!(row.id))),
         ("version", Some(json!(row.version))),
         ("created", Some(json!(time_of(row.id).to_string()))),
         ("updated", Some(json!(time(row.updated)?))),
         ("author", row.author.as_ref().map(|author| json!(author))),
-        ("values", Some(values(table, &row.values))),
+        ("values", Some(values(table, &row.values)?)),
     ]);
-    Ok(json!({ "record": fields }))
+    Ok(object([("member", member), ("record", Some(fields.into()))]).into())
 }
 
-fn values(table: &Table, values: &[Value]) -> Json {
-    let columns = table.definition.columns().iter();
-    columns
-        .zip(values)
-        .map(|(column, value)| (column.name().to_owned(), json_value(value)))
-        .collect::<Map<_, _>>()
-        .into()
-}
-
-fn entry(tenant: &Leaving, entry: &AuditEntry) -> Json {
-    let fields = object([
-        ("member", tenant.member.as_ref().map(|member| json!(member.user))),
-        ("number", Some(json!(entry.number))),
-        ("transaction", Some(json!(entry.transaction))),
-        ("time", Some(json!(entry.time.to_string()))),
-        ("clock", Some(json!(entry.clock))),
-        ("device", Some(json!(entry.device))),
-        ("actor", entry.actor.as_ref().map(|actor| json!(actor))),
-        ("admin", entry.admin.as_ref().map(|admin| json!(admin))),
-        ("reason", entry.reason.as_ref().map(|reason| json!(reason))),
-        ("action", Some(json!(entry.action))),
-        ("entity", entry.entity.as_ref().map(|entity| json!(entity))),
-        ("record", entry.record.map(|record| json!(record))),
-        ("outcome", Some(json!(entry.outcome))),
-        ("definition", entry.definition_version.map(|version| json!(version))),
-        ("undoes", entry.undoes.map(|number| json!(number))),
-        ("changes", entry.changes.as_deref().map(changes)),
-        ("hash", Some(json!(hex(&entry.hash)))),
-    ]);
-    json!({ "entry": fields })
-}
-
-/// What an entry says of each column: the value before and after, or that it is secret.
-pub(super) fn changes(changes: &[Change]) -> Json {
-    changes
-        .iter()
-        .map(|change| {
-            let said = if change.redacted {
-                json!({ "redacted": true })
-            } else {
-                json!({ "before": json_value(&change.before), "after": json_value(&change.after) })
-            };
-            (change.column.clone(), said)
-        })
-        .collect::<Map<_, _>>()
-        .into()
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A value by its column's kind. JSON has no infinities, so they are text.
-fn json_value(value: &Value) -> Json {
-    match value {
-        Value::None => Json::Null,
-        Value::Boolean(boolean) => json!(boolean),
-        Value::Integer(integer) => json!(integer),
-        Value::Real(real) if real.is_infinite() => {
-            json!(if *real > 0.0 { "Infinity" } else { "-Infinity" })
-        }
-        Value::Real(real) => json!(real),
-        Value::Text(text) => json!(text),
-        Value::Bytes(bytes) => json!(hex(bytes)),
-        Value::Uuid(uuid) => json!(uuid),
-        Value::Time(time) => json!(time.to_string()),
-        Value::Nested(nested) => json_of(nested.as_bytes()).unwrap_or_default(),
+fn values(table: &Table, values: &[Value]) -> Result<Json> {
+    let mut columns = Map::new();
+    for (column, value) in table.definition.columns().iter().zip(values) {
+        columns.insert(column.name().to_owned(), in_json(&Exact(value))?);
     }
+    Ok(columns.into())
+}
+
+fn in_json(value: &impl Serialize) -> Result<Json> {
+    serde_json::to_value(value).map_err(|error| Error::io("a value in JSON", error))
 }

@@ -194,11 +194,11 @@ impl Users<'_> {
     /// log's entries, and the reference records that are referred to; the last line has the counts, so that
     /// one sees whether all is there.
     ///
-    /// Times are RFC 3339, ids as RFC 9562 writes them, bytes two hexadecimal digits each, integers exact
-    /// (beyond 2^53 not every reader keeps them so), infinite floats the text `Infinity` or `-Infinity`.
-    /// Nested values are the JSON that is closest: bytes in them become digits, keys text, and one that is
-    /// nested deeper than 128 levels is null. The log's entries have their hashes and not what these were
-    /// made of. A [bundle](Self::export) loses nothing.
+    /// Values and entries have the form of `docs/audit-export.md`, which loses nothing: what JSON has no type
+    /// for is an object that names it, as `{"time": "2026-01-31T12:00:00Z"}`. Where it says less than a
+    /// [bundle](Self::export): a member's reference to a record of the organization that is gone is null, as
+    /// sessions read it; reference records have no versions; the log's entries have their hashes and
+    /// not all of what these were made of.
     ///
     /// # Errors
     ///
@@ -224,7 +224,7 @@ impl Users<'_> {
     /// Writes everything of a user as a plain SQLite file: a table for each entity under its own name with
     /// `id`, `version`, `created`, `updated` and the entity's columns, its unique sets, indexes and foreign
     /// keys; the reference records that are referred to; the log as `audit`. Values are readable: times as
-    /// RFC 3339, nested values as JSON, as in [`export_json_lines`](Self::export_json_lines). A name that
+    /// RFC 3339, nested values as the JSON that is closest. A name that
     /// an entity gives to a column of its own has an underscore before the other one, as `_id`.
     ///
     /// The file is not encrypted, whatever the store is. It is made under another name and moved into place

@@ -11,12 +11,12 @@ use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, params, params_from_iter};
 
 use super::Exported;
-use super::json_lines::{changes, hex, time};
+use super::json_lines::time;
 use super::source::{Leaving, References, Source, reference_values};
+use crate::audit::export::changes_json;
 use crate::audit::log::StoredEntry;
-use crate::entity::{ColumnKind, Direction, Tenancy, Value, time_of};
+use crate::entity::{ColumnKind, Direction, Tenancy, Value, hex, json_of, time_of};
 use crate::error::{Error, Result};
-use crate::sql::json_of;
 use crate::statement::Table;
 use crate::statement::check::CheckedRow;
 
@@ -163,7 +163,7 @@ fn log(source: &Source, connection: &Connection, tenant: &Leaving) -> Result<u64
             entry.definition_version.map(integer).into(),
             entry.undoes.map(integer).into(),
             entry.reason.into(),
-            entry.changes.as_deref().map(|said| changes(said).to_string()).into(),
+            entry.changes.as_deref().map(changes_json).transpose()?.into(),
             hex(&entry.hash).into(),
         ];
         values.extend(tenant.member.as_ref().map(|member| SqlValue::from(member.user.clone())));

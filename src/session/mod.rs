@@ -1,7 +1,9 @@
 //! The public verbs: sessions, transactions, queries.
 
 mod dynamic;
+mod entries;
 mod history;
+mod limits;
 mod manage;
 mod query;
 mod records;
@@ -17,7 +19,9 @@ use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 pub use dynamic::Dynamic;
-pub use history::{Audit, AuditPage};
+pub use entries::AuditEntries;
+pub use history::{Audit, AuditPage, ChangedRecord};
+pub(crate) use limits::Limits;
 pub use manage::{MemberRecords, OrganizationAdmin};
 pub use query::{Joined, JoinedPage, Page, Pair, Query};
 pub use records::Records;
@@ -37,13 +41,16 @@ use crate::schema::identities;
 use crate::scope::Scope;
 use crate::sql::SqlLimits;
 use crate::statement::{Reach, Select, Table};
-use crate::store::{Asking, Begun, Grant, Inner, Looked, Right, Snapshot};
+use crate::store::{
+    Asking, Begun, By, ExpiredLog, Grant, Inner, LogRetention, Looked, Refusal, Right, Snapshot,
+};
 use crate::tenancy;
 
 /// A session bound to one tenant scope; see [`TenantSession`] and [`OrganizationSession`].
 ///
 /// Cheap to clone, `Send + Sync`. Its verbs are those of [`Verbs`]. It stops working, at its next
-/// call, when its user is disabled or its membership ends.
+/// call, when its user is disabled or its membership ends; and one from a token, with all that was made
+/// from it, when the token expires.
 pub struct Session<S: tenancy::Scope> {
     verbs: Verbs<'static, S>,
     sql_limits: SqlLimits,
@@ -70,8 +77,14 @@ impl<S: tenancy::Scope> Session<S> {
     ) -> Self {
         let sql_limits = store.sql_limits();
         let (scope, grants) = (Arc::new(scope), grants.into());
-        let core = Core { store, scope, grants, authority, executor: Executor::Store };
+        let core = Core { store, scope, grants, authority, limits: None, executor: Executor::Store };
         Self { verbs: Verbs::new(core), sql_limits }
+    }
+
+    /// The same session with what its token allows.
+    pub(crate) fn limited(mut self, limits: Option<Arc<Limits>>) -> Self {
+        self.verbs.core.limits = limits;
+        self
     }
 
     pub(crate) fn core(&self) -> &Core<'static> {
@@ -114,7 +127,8 @@ impl<S: tenancy::Scope> Session<S> {
         let unit = Mutex::new(unit);
         let outcome = { run(&Transaction::new(Verbs::new(core.within(Executor::Unit(&unit))))) };
         let unit = unit.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let result = match outcome {
+        // What is not committed when the session's token expires is not kept.
+        let result = match outcome.and_then(|result| core.check_time().map(|()| result)) {
             Ok(result) => unit.commit().map(|()| result),
             Err(error) => {
                 drop(unit);
@@ -175,6 +189,26 @@ impl<S: tenancy::Scope> Session<S> {
     }
 }
 
+impl ReferenceSession {
+    /// Deletes of the log of the reference entities what need not be kept any longer, as
+    /// [`Users::expire_log`](crate::Users::expire_log) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Users::expire_log`](crate::Users::expire_log).
+    pub fn expire_log(&self, retention: LogRetention) -> Result<ExpiredLog> {
+        let (core, log) = (self.core(), TenantKey::REFERENCE);
+        core.check()?;
+        let by = By {
+            actor: core.actor(),
+            name: None,
+            grants: Arc::clone(&core.grants),
+            limits: core.limits.clone(),
+        };
+        core.store.expire_logs(&by, log, &[log], retention)
+    }
+}
+
 impl TenantSession {
     /// The user.
     #[must_use]
@@ -186,18 +220,21 @@ impl TenantSession {
     ///
     /// # Errors
     ///
-    /// [`Error::NotMember`], whether or not the organization exists, and [`Error::Disabled`] if
-    /// it is; both are noted in the user's own log.
+    /// [`Error::NotMember`], whether or not the organization exists; [`Error::Disabled`] if
+    /// it is; [`Error::AccessDenied`] if the session is from a token that is for another organization. All are
+    /// noted in the user's own log.
     pub fn in_organization(&self, organization: &impl AsRef<OrganizationId>) -> Result<OrganizationSession> {
-        let core = self.core();
+        let (core, organization) = (self.core(), organization.as_ref());
         core.check()?;
+        core.admit(organization)?;
         let (grant, mark) = core.grants.first().zip(core.scope.mark()).ok_or(Error::Closed)?;
         let asking = Asking { user: core.user(), mark, grant: Arc::clone(grant), actor: core.actor() };
-        let (scope, mut grants) = core.store.member_scope(asking, organization.as_ref())?;
+        let (scope, mut grants) = core.store.member_scope(asking, organization)?;
         // What an administrator's session rests on beside.
         grants.extend(core.grants.iter().filter(|grant| grant.right == Right::Administer).cloned());
         let session =
-            OrganizationSession::new(Arc::clone(&core.store), scope, grants, core.authority.clone());
+            OrganizationSession::new(Arc::clone(&core.store), scope, grants, core.authority.clone())
+                .limited(core.limits.clone());
         session.core().account("session", None, None)?;
         Ok(session)
     }
@@ -222,7 +259,7 @@ impl OrganizationSession {
         }
     }
 
-    /// The user's role in the organization, now.
+    /// The user's role in the organization, now; in a session from a token, the lesser of that and the token's.
     ///
     /// # Errors
     ///
@@ -242,7 +279,7 @@ impl OrganizationSession {
             core.check_in(connection)?;
             identities::find_member(connection, organization, user)?
                 .filter(|m| m.active)
-                .map(|m| m.role)
+                .map(|m| core.narrowed(m.role))
                 .ok_or_else(not_member)
         })
     }
@@ -296,6 +333,8 @@ pub(crate) struct Core<'x> {
     grants: Arc<[Arc<Grant>]>,
     /// Of an administrator who acts for the tenant.
     authority: Option<Arc<Authority>>,
+    /// Of the token that the session was made from.
+    limits: Option<Arc<Limits>>,
     executor: Executor<'x>,
 }
 
@@ -339,6 +378,7 @@ impl<'x> Core<'x> {
             scope: Arc::clone(&self.scope),
             grants: Arc::clone(&self.grants),
             authority: self.authority.clone(),
+            limits: self.limits.clone(),
             executor,
         }
     }
@@ -353,9 +393,53 @@ impl<'x> Core<'x> {
 
     /// Whether the session is still good.
     pub(crate) fn check(&self) -> Result<()> {
+        self.check_time()?;
         match self.grants.iter().position(|grant| grant.is_revoked()) {
             None => Ok(()),
             Some(position) => Err(self.ended(position)),
+        }
+    }
+
+    /// Whether the session's token is still good. Time passes also while nobody else writes, so within a
+    /// transaction this is asked again where grants need not be.
+    fn check_time(&self) -> Result<()> {
+        self.limits.as_ref().map_or(Ok(()), |limits| limits.check())
+    }
+
+    /// Whether the session's token is for this organization. To be asked before anything is looked up, so that the answer
+    /// tells nothing of the organization.
+    fn admit(&self, organization: &OrganizationId) -> Result<()> {
+        if self.limits.as_ref().is_none_or(|limits| limits.allow(organization)) {
+            return Ok(());
+        }
+        let error = Error::AccessDenied { reason: "the token is for another organization".to_owned() };
+        Err(self.refused(("organization", organization.to_string()), error))
+    }
+
+    /// Whether the session may use what the store's records grant its user as an administrator.
+    pub(crate) fn may_act_as_admin(&self) -> bool {
+        self.limits.as_ref().is_none_or(|limits| limits.allow_admin())
+    }
+
+    /// What the session's token allows.
+    pub(crate) fn limits(&self) -> Option<&Arc<Limits>> {
+        self.limits.as_ref()
+    }
+
+    /// A role of the store's records, or less.
+    fn narrowed(&self, granted: Role) -> Role {
+        if self.may_act_as_admin() { granted } else { Role::Member }
+    }
+
+    /// Puts a refusal on record in the user's log, and gives the error back.
+    pub(crate) fn refused(&self, what: (&'static str, String), error: Error) -> Error {
+        match self.scope.user_key() {
+            Some(user) => {
+                let refusal = Refusal { user, actor: self.actor(), outcome: "not_allowed", what: Some(what) };
+                self.store.refuse(refusal, error)
+            }
+            // The application itself has no log of its own.
+            None => error,
         }
     }
 
@@ -427,7 +511,10 @@ impl<'x> Core<'x> {
                 self.check()?;
                 read(borrow(view)?.connection()?)
             }
-            Executor::Unit(unit) => read(borrow(unit)?.connection()?),
+            Executor::Unit(unit) => {
+                self.check_time()?;
+                read(borrow(unit)?.connection()?)
+            }
         }
     }
 
@@ -452,7 +539,10 @@ impl<'x> Core<'x> {
             Executor::View(_) => Err(Error::AccessDenied {
                 reason: "a read scope only reads; write through the session or in a transaction".to_owned(),
             }),
-            Executor::Unit(unit) => borrow(unit)?.nested(|unit| write(&mut self.changes(unit))),
+            Executor::Unit(unit) => {
+                self.check_time()?;
+                borrow(unit)?.nested(|unit| write(&mut self.changes(unit)))
+            }
         }
     }
 
@@ -473,7 +563,10 @@ impl<'x> Core<'x> {
                 self.check()?;
                 Ok(Source::View(view))
             }
-            Executor::Unit(unit) => Ok(Source::Unit(unit)),
+            Executor::Unit(unit) => {
+                self.check_time()?;
+                Ok(Source::Unit(unit))
+            }
         }
     }
 
@@ -496,7 +589,10 @@ impl<'x> Core<'x> {
             Executor::Store | Executor::View(_) => {
                 self.read(|connection| commit::count(connection, tenant, entity))
             }
-            Executor::Unit(unit) => commit::unsigned_count(Some(borrow(unit)?.rows(tenant, entity)?.count)),
+            Executor::Unit(unit) => {
+                self.check_time()?;
+                commit::unsigned_count(Some(borrow(unit)?.rows(tenant, entity)?.count))
+            }
         }
     }
 

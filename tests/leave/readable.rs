@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 use rusqlite::types::Value as SqlValue;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tenantry::{AuditEntry, Error, Fields, Nested, Record, Store, Value};
 
 use super::pack::Pack;
@@ -32,20 +32,23 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// As the documentation of `export_json_lines` says.
+/// As `docs/audit-export.md` says.
 fn in_json(value: &Value) -> Json {
     match value {
         Value::None => Json::Null,
         Value::Boolean(boolean) => (*boolean).into(),
-        Value::Integer(integer) => (*integer).into(),
-        Value::Real(real) if *real == f64::INFINITY => "Infinity".into(),
-        Value::Real(real) if *real == f64::NEG_INFINITY => "-Infinity".into(),
+        Value::Integer(integer) if integer.unsigned_abs() < 1 << 53 => (*integer).into(),
+        Value::Integer(integer) => json!({ "integer": integer.to_string() }),
+        Value::Real(real) if *real == f64::INFINITY => json!({ "real": "Infinity" }),
+        Value::Real(real) if *real == f64::NEG_INFINITY => json!({ "real": "-Infinity" }),
         Value::Real(real) => (*real).into(),
         Value::Text(text) => text.as_str().into(),
-        Value::Bytes(bytes) => hex(bytes).into(),
-        Value::Uuid(uuid) => uuid.to_string().into(),
-        Value::Time(time) => time.to_string().into(),
-        Value::Nested(nested) => json_of_nested(nested),
+        Value::Bytes(bytes) => json!({ "bytes": hex(bytes) }),
+        Value::Uuid(uuid) => json!({ "uuid": uuid.to_string() }),
+        Value::Time(time) => json!({ "time": time.to_string() }),
+        Value::Nested(nested) => {
+            json!({ "messagepack": hex(nested.as_bytes()), "json": json_of_nested(nested) })
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -100,9 +103,10 @@ fn assert_lines(lines: &[u8], read: &Read) {
     assert_eq!((&lines[0]["tenantry"], &lines[0]["version"]), (&"export".into(), &1.into()));
     let text = |json: &Json| json.as_str().map(str::to_owned);
     let mut found = BTreeMap::new();
-    for line in lines.iter().filter_map(|line| line.get("record")) {
-        let place = (text(&line["entity"]).unwrap(), text(&line["member"]), text(&line["id"]).unwrap());
-        assert!(found.insert(place, line).is_none());
+    for line in lines.iter().filter(|line| line.get("record").is_some()) {
+        let record = &line["record"];
+        let place = (text(&record["entity"]).unwrap(), text(&line["member"]), text(&record["id"]).unwrap());
+        assert!(found.insert(place, record).is_none());
     }
     let mut rows = 0;
     for ((entity, member), records) in &read.records {
@@ -121,16 +125,17 @@ fn assert_lines(lines: &[u8], read: &Read) {
     assert!(found.is_empty(), "{found:?}");
     let mut entries = 0;
     for (member, log) in &read.logs {
-        let written = lines.iter().filter_map(|line| line.get("entry"));
-        let written: Vec<&Json> = written.filter(|entry| text(&entry["member"]) == *member).collect();
+        let written = lines.iter().filter(|line| text(&line["member"]) == *member);
+        let written: Vec<&Json> = written.filter_map(|line| line.get("entry")).collect();
         assert_eq!(written.len(), log.len());
         entries += log.len();
         for (line, entry) in written.iter().zip(log) {
             assert_eq!((&line["number"], &line["hash"]), (&entry.number.into(), &hex(&entry.hash).into()));
             assert_eq!(line["action"], entry.action.as_str());
             assert_eq!(text(&line["actor"]), entry.actor.as_ref().map(ToString::to_string));
-            for change in entry.changes.iter().flatten() {
-                let said = &line["changes"][&change.column];
+            for (position, change) in entry.changes.iter().flatten().enumerate() {
+                let said = &line["changes"][position];
+                assert_eq!(said["column"], change.column.as_str());
                 if change.redacted {
                     assert_eq!(said["redacted"], true);
                 } else {
