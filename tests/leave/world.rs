@@ -2,7 +2,7 @@
 //! rows out of the order of their ids, quotas, refusals.
 
 use tenantry::{
-    Builder, ColumnDefinition, ColumnKind, Definition, Error, Fields, Id, IndexDefinition, Nested, OnDelete,
+    Builder, ColumnDefinition, ColumnKind, Definition, Error, Fields, Id, IndexDefinition, LogRetention, Nested, OnDelete,
     OrganizationId, Quota, Role, Session, Store, Tenancy, Timestamp, UserId, Uuid, Value, tenancy,
 };
 
@@ -195,7 +195,12 @@ pub(crate) fn furnish(store: &Store, seed: u64, writes: usize) {
         store.organizations().add_member(&acme(), &user(id), role).unwrap();
     }
     let country = |dice: &mut Dice| dice.pick(&known).copied();
-    for _ in 0..writes {
+    let mut expired = [None, None];
+    for number in 0..writes {
+        if number == writes / 3 || number == writes / 2 {
+            let which = usize::from(number == writes / 3);
+            expired[which] = if dice.chance(40) { Some(Timestamp::now()) } else { None };
+        }
         let id = names[dice.below(names.len())];
         let session = store.session(&user(id)).unwrap();
         match dice.below(10) {
@@ -244,6 +249,10 @@ pub(crate) fn furnish(store: &Store, seed: u64, writes: usize) {
             }
         }
     }
+    let [payloads_before, entries_before] = expired;
+    let retention = LogRetention { payloads_before, entries_before };
+    store.users().expire_log(&user("ada"), retention).unwrap();
+    store.organizations().expire_log(&acme(), retention).unwrap();
     if dice.chance(50) {
         store.organizations().remove_member(&acme(), &user("linus")).unwrap();
     }
