@@ -120,6 +120,15 @@ const SELECT: &str = "SELECT a.key, a.txn, a.actor, a.admin, a.device, a.clock, 
 pub(crate) const ENTRY_COLUMNS: &str = "key, txn, actor, admin, device, clock, time, action, entity, record, outcome, definition, undoes, reason, \
      commitment, previous, hash, salt, body";
 
+/// Where some of them stand in it.
+pub(crate) mod entry_column {
+    pub(crate) const NUMBER: usize = 0;
+    pub(crate) const TRANSACTION: usize = 1;
+    pub(crate) const CLOCK: usize = 5;
+    pub(crate) const TIME: usize = 6;
+    pub(crate) const RECORD: usize = 9;
+}
+
 /// Where an entry that is carried names people.
 pub(crate) const ENTRY_ACTORS: std::ops::Range<usize> = 2..4;
 
@@ -259,6 +268,21 @@ impl StoredEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_of_carried_entries_stand_where_they_are_said_to() {
+        let names: Vec<&str> = ENTRY_COLUMNS.split(',').map(str::trim).collect();
+        for (position, name) in [
+            (entry_column::NUMBER, "key"),
+            (entry_column::TRANSACTION, "txn"),
+            (entry_column::CLOCK, "clock"),
+            (entry_column::TIME, "time"),
+            (entry_column::RECORD, "record"),
+        ] {
+            assert_eq!(names[position], name);
+        }
+        assert_eq!(names[ENTRY_ACTORS], ["actor", "admin"]);
+    }
 
     /// Whatever statistics say, the planner has no other way to begin.
     #[test]

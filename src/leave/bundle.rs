@@ -91,14 +91,14 @@ impl Bundle<'_> {
     }
 
     fn log(&mut self, connection: &Connection, tenant: TenantKey) -> Result<()> {
-        let sql =
-            format!("SELECT {ENTRY_COLUMNS} FROM _audit WHERE key BETWEEN ?1 AND ?2 ORDER BY key");
+        let sql = format!("SELECT {ENTRY_COLUMNS} FROM _audit WHERE key BETWEEN ?1 AND ?2 ORDER BY key");
         let mut statement = connection.prepare_cached(&sql)?;
         let columns = statement.column_count();
         let mut rows = statement.query([tenant.first(), tenant.last()])?;
         let mut items = Items::new(kind::LOG, None);
         while let Some(row) = rows.next()? {
-            let mut entry: Vec<SqlValue> = (0..columns).map(|column| row.get(column)).collect::<Result<_, _>>()?;
+            let mut entry: Vec<SqlValue> =
+                (0..columns).map(|column| row.get(column)).collect::<Result<_, _>>()?;
             if let Some(SqlValue::Integer(key)) = entry.first_mut() {
                 *key -= tenant.first();
             }

@@ -567,8 +567,7 @@ mod tests {
             members: 1,
         };
         assert_eq!(Manifest::read_all(Reading::new(&manifest.body())).unwrap(), manifest);
-        let member =
-            MemberFrame { user: "ada".to_owned(), role: Role::Admin, active: true, created: -5 };
+        let member = MemberFrame { user: "ada".to_owned(), role: Role::Admin, active: true, created: -5 };
         assert_eq!(MemberFrame::read_all(Reading::new(&member.body())).unwrap(), member);
         assert_eq!(TenantFrame::read_all(Reading::new(&tenant().body())).unwrap(), tenant());
         let end = EndFrame { rows: 1, entries: 200, references: 0, frames: 7, sum: [9; 32] };

@@ -298,13 +298,15 @@ mod tests {
     fn what_is_larger_than_allowed_is_refused_before_it_is_read() {
         let bytes = written(&[&[0; 1_001]]);
         let problem_of = |limits| problem(read(&bytes, 1, limits));
-        assert!(
-            matches!(problem_of(LIMITS), BundleProblem::TooLarge { limit: "bytes of a frame", max: 1_000 })
-        );
+        assert!(matches!(
+            problem_of(LIMITS),
+            BundleProblem::TooLarge { limit: "bytes of a frame", max: 1_000 }
+        ));
         let limits = FrameLimits { frame_bytes: 5_000, bytes: 1_000 };
-        assert!(
-            matches!(problem_of(limits), BundleProblem::TooLarge { limit: "bytes of the bundle", max: 1_000 })
-        );
+        assert!(matches!(
+            problem_of(limits),
+            BundleProblem::TooLarge { limit: "bytes of the bundle", max: 1_000 }
+        ));
         // A length of four thousand million makes no room for them.
         let mut lying = written(&[b"x"]);
         lying[19..23].copy_from_slice(&[0xff; 4]);

@@ -7,11 +7,14 @@ use std::io::Read;
 use std::sync::Arc;
 
 use rusqlite::types::Value as SqlValue;
-use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
+use super::accept::{
+    Entries, Newest, Rows, accept, bring_along, check_targets, has_reference, name_actors, put_log,
+    record_of, unreadable,
+};
 use super::form::{
-    self, ActorItem, CheckpointPart, EndFrame, EntityFrame, LogPart, Manifest, MemberFrame, ReferenceItem, RowItem,
+    self, ActorItem, EndFrame, EntityFrame, LogPart, Manifest, MemberFrame, ReferenceItem, RowItem,
     TenantFrame, kind,
 };
 use super::frame::{FrameLimits, Sum};
@@ -22,16 +25,13 @@ use super::{ImportOptions, Imported};
 use crate::audit::log::{ENTRY_ACTORS, ENTRY_COLUMNS, StoredEntry};
 use crate::audit::payload::PayloadWriter;
 use crate::check;
-use crate::commit::{
-    Changes, Copies, Event, NO_TARGET, RowHead, Unit, check_size, put_rows, row_bytes,
-};
-use crate::entity::{Definition, Tenancy, Value, time_from_micros, time_of};
+use crate::commit::{Event, RowHead, put_rows};
+use crate::entity::{Definition, Tenancy, Value, time_from_micros};
 use crate::error::{Error, Result};
 use crate::identity::{Mark, OrganizationId, TenantKey, UserId, validate_name};
 use crate::quota::Quota;
 use crate::schema::{self, Catalog, identities};
-use crate::scope::Scope;
-use crate::statement::{self as door, NewRow, Table, transfer as statement};
+use crate::statement::Table;
 use crate::store::{ARRIVED, Arrival, By, Inner, NewMember, Newcomer, Profile};
 
 /// A clock beyond this is none that any store has come to.
@@ -286,7 +286,11 @@ impl<'i> Import<'i, '_> {
             tenant,
             head: RowHead::empty(),
             // A quota of its own holds here only if it comes along, and what is there already may be above it.
-            quota: if own.is_some() && self.options.quotas { Quota::none() } else { self.catalog.quota(table) },
+            quota: if own.is_some() && self.options.quotas {
+                Quota::none()
+            } else {
+                self.catalog.quota(table)
+            },
             record_bytes_max: self.record_bytes_max,
             in_order: true,
         };
@@ -373,7 +377,7 @@ impl<'i> Import<'i, '_> {
         }
         let mut section = Section::new(kind::LOG);
         let columns = ENTRY_COLUMNS.split(',').count();
-        let mut last = 0;
+        let mut written = Entries { tenant, number: 0, transaction: 0, clock: 0 };
         while self.stream.comes(kind::LOG)? {
             let Self { stream, arrival, entries, .. } = self;
             *entries += arrival.write(|connection| {
@@ -397,8 +401,7 @@ impl<'i> Import<'i, '_> {
                         if let Some(id) = record_of(&entry) {
                             newest.note(id);
                         }
-                        last = insert_entry(connection, tenant, entry, last, frame)?;
-                        Ok(())
+                        written.insert(connection, entry, frame)
                     },
                 )
             })?;
@@ -412,9 +415,10 @@ impl<'i> Import<'i, '_> {
     fn references(&mut self) -> Result<()> {
         while self.stream.comes(kind::REFERENCE)? {
             let entity = self.stream.items_of(kind::REFERENCE)?;
-            let table = self.opening.entities.iter().copied().find(|table| {
-                table.entity() == entity && table.definition.tenancy() == Tenancy::Reference
-            });
+            let table =
+                self.opening.entities.iter().copied().find(|table| {
+                    table.entity() == entity && table.definition.tenancy() == Tenancy::Reference
+                });
             let Some(table) = table else {
                 return Err(self.stream.malformed("its reference records are of no entity of it"));
             };
@@ -481,7 +485,9 @@ impl<'i> Import<'i, '_> {
             }
         }
         if reached != self.listed.ids {
-            return Err(self.stream.malformed("its reference records are not those that its records refer to"));
+            return Err(self
+                .stream
+                .malformed("its reference records are not those that its records refer to"));
         }
         if self.options.reference_records {
             return Ok(());
@@ -555,8 +561,9 @@ impl<'i> Import<'i, '_> {
     }
 
     fn settle(self, digest: Sum) -> Result<Imported> {
-        let Self { catalog, arrival, opening, tenants, listed, direct, actors, options, rows, entries, .. } =
-            self;
+        let Self {
+            catalog, arrival, opening, tenants, listed, direct, actors, options, rows, entries, ..
+        } = self;
         let Some(home) = tenants.first() else { return Err(Error::Closed) };
         let mut payload = said(options, home, digest);
         if let Some(id) = options.id.as_deref().filter(|id| *id != opening.id) {
@@ -596,230 +603,4 @@ fn said(options: &ImportOptions, tenant: &Landed, digest: Sum) -> PayloadWriter 
         payload.change("quotas", &Value::None, &options.quotas.into());
     }
     payload
-}
-
-/// Rows of one tenant and entity, as they come.
-struct Rows<'t> {
-    table: &'t Table,
-    tenant: TenantKey,
-    head: RowHead,
-    quota: Quota,
-    record_bytes_max: usize,
-    /// Whether they lie in the order of their ids.
-    in_order: bool,
-}
-
-impl Rows<'_> {
-    fn accept(&mut self, row: &mut RowItem, frame: u64) -> Result<()> {
-        let refuse = |what| Err(BundleProblem::Malformed { frame, what }.into());
-        if row.number < self.head.next || row.number >= 1 << TenantKey::NUMBER_BITS {
-            return refuse("its records are not in the order of their numbers");
-        }
-        if row.version < 1 || time_from_micros(row.updated).is_none() {
-            return refuse("a record's version or time of change is not valid");
-        }
-        let author = row.author.as_deref();
-        if author.is_some_and(|id| !self.table.definition.has_author() || UserId::new(id).is_err()) {
-            return refuse("a record's author is not valid");
-        }
-        accept(self.table, row.id, &mut row.values, self.record_bytes_max, frame)
-    }
-
-    fn insert(&mut self, connection: &Connection, row: &RowItem, frame: u64) -> Result<()> {
-        let size = row_bytes(&row.values);
-        self.head.add(self.table.entity(), self.quota, 1, size)?;
-        self.head.next = row.number + 1;
-        self.in_order &= self.head.last_id.is_some_and(|last| last < row.id);
-        self.head.last_id = self.head.last_id.max(Some(row.id));
-        let head = NewRow {
-            number: row.number,
-            id: row.id,
-            version: row.version,
-            updated: row.updated,
-            author: row.author.as_deref(),
-        };
-        let inserted = door::insert(self.table, self.tenant, head, &row.values)?.execute(connection);
-        inserted.map(drop).map_err(|error| refused(self.table, &error, frame))
-    }
-}
-
-/// Accepts a record's values as an insert does, if they are in the form in which they are stored.
-fn accept(table: &Table, id: Uuid, values: &mut [Value], record_bytes_max: usize, frame: u64) -> Result<()> {
-    let refuse = |what| Err(BundleProblem::Malformed { frame, what }.into());
-    if id.get_version_num() != 7 {
-        return refuse("a record's id is not a UUIDv7");
-    }
-    for (column, value) in table.definition.columns().iter().zip(values.iter_mut()) {
-        let before = match value {
-            Value::Real(real) => Some(real.to_bits()),
-            _ => None,
-        };
-        column.accept(value)?;
-        if let (Some(before), Value::Real(real)) = (before, value)
-            && before != real.to_bits()
-        {
-            return refuse("a float is not as it is stored");
-        }
-    }
-    check_size(values, record_bytes_max)
-}
-
-/// What it means that the database refuses a row.
-fn refused(table: &Table, error: &rusqlite::Error, frame: u64) -> Error {
-    use rusqlite::ffi;
-    match error.sqlite_extended_error_code() {
-        Some(ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY) => {
-            match table.unique_violation(error) {
-                Some(columns) => Error::Unique { entity: table.entity().to_owned(), columns },
-                None => BundleProblem::Malformed { frame, what: "two records have one id" }.into(),
-            }
-        }
-        Some(code) if code & 0xff == ffi::SQLITE_CONSTRAINT => {
-            Error::Constraint { entity: table.entity().to_owned() }
-        }
-        _ => match error {
-            rusqlite::Error::SqliteFailure(code, _) => rusqlite::Error::SqliteFailure(*code, None).into(),
-            _ => Error::Constraint { entity: table.entity().to_owned() },
-        },
-    }
-}
-
-/// The newest id that the store gave out by itself, as far as rows and log tell: later than the log's
-/// clock are only those that were given another time.
-struct Newest {
-    milliseconds: i64,
-    id: Uuid,
-}
-
-impl Newest {
-    fn of(log: &LogPart) -> Self {
-        Self { milliseconds: log.clock >> 16, id: Uuid::nil() }
-    }
-
-    fn note(&mut self, id: Uuid) {
-        if id.get_version_num() == 7 && time_of(id).as_millisecond() <= self.milliseconds {
-            self.id = self.id.max(id);
-        }
-    }
-}
-
-/// The record that an entry is about.
-fn record_of(entry: &[SqlValue]) -> Option<Uuid> {
-    let position = ENTRY_COLUMNS.split(',').position(|column| column.trim() == "record")?;
-    match entry.get(position) {
-        Some(SqlValue::Blob(bytes)) => Uuid::from_slice(bytes).ok(),
-        _ => None,
-    }
-}
-
-/// Its number.
-fn insert_entry(
-    connection: &Connection,
-    tenant: TenantKey,
-    mut entry: Vec<SqlValue>,
-    last: i64,
-    frame: u64,
-) -> Result<i64> {
-    let refuse = |what| Error::from(BundleProblem::Malformed { frame, what });
-    let number = match entry.first_mut() {
-        Some(SqlValue::Integer(number)) if (last + 1..1 << TenantKey::NUMBER_BITS).contains(number) => {
-            let found = *number;
-            *number = tenant.at(found)?;
-            found
-        }
-        _ => return Err(refuse("a log's entries are not in the order of their numbers")),
-    };
-    let marks = vec!["?"; entry.len()].join(", ");
-    let sql = format!("INSERT INTO _audit ({ENTRY_COLUMNS}) VALUES ({marks})");
-    let inserted = connection.prepare_cached(&sql)?.execute(rusqlite::params_from_iter(&entry));
-    match inserted {
-        Ok(_) => Ok(number),
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
-            Err(refuse("a log's entry is not valid"))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn put_log(connection: &Connection, tenant: TenantKey, log: &LogPart, last_id: Uuid) -> Result<()> {
-    if let Some(checkpoint) = &log.checkpoint {
-        let sql =
-            "INSERT INTO _audit_checkpoint (tenant, payloads, entries, hash) VALUES (?1, ?2, ?3, ?4)";
-        let CheckpointPart { payloads, entries, hash } = checkpoint;
-        connection.execute(sql, params![tenant.get(), payloads, entries, hash])?;
-    }
-    let sql =
-        "INSERT INTO _log_head (tenant, origin, next, hash, clock, last_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let last_id = last_id.as_bytes();
-    connection.execute(sql, params![tenant.get(), log.origin, log.next, log.hash, log.clock, last_id])?;
-    Ok(())
-}
-
-/// Says whose the marks in the logs are. Where the store says otherwise, it is believed: of one whose id was
-/// erased nobody knows it again.
-fn name_actors(connection: &Connection, actors: &BTreeMap<Mark, Option<String>>) -> Result<()> {
-    for (mark, id) in actors {
-        let known: Option<Option<String>> = connection
-            .prepare_cached("SELECT id FROM _actor WHERE mark = ?1")?
-            .query_row([mark], |row| row.get(0))
-            .optional()?;
-        match (known, id) {
-            (Some(Some(known)), Some(named)) if known != *named => {
-                return Err(BundleProblem::Actor { named: named.clone() }.into());
-            }
-            (Some(_), _) => {}
-            (None, _) => {
-                let sql = "INSERT INTO _actor (mark, id) VALUES (?1, ?2)";
-                connection.prepare_cached(sql)?.execute(params![mark, id])?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Every reference within the tenant names a record that is there.
-fn check_targets(connection: &Connection, table: &Table, tenant: TenantKey) -> Result<()> {
-    for position in 0..table.definition.columns().len() {
-        let Some(statement) = statement::without_target(table, position, tenant) else { continue };
-        if statement.first(connection, |_| Ok(()))?.is_some() {
-            return Err(Error::Reference {
-                entity: table.entity().to_owned(),
-                column: table.definition.columns()[position].name().to_owned(),
-                problem: NO_TARGET,
-            });
-        }
-    }
-    Ok(())
-}
-
-fn has_reference(connection: &Connection, table: &Table, id: Uuid) -> Result<bool> {
-    Ok(door::exists(table, TenantKey::REFERENCE, id).first(connection, |_| Ok(()))?.is_some())
-}
-
-/// Inserts reference records that the store does not have, as the application itself.
-fn bring_along(
-    unit: &mut Unit,
-    catalog: &Catalog,
-    copies: &dyn Copies,
-    missing: Vec<(String, ReferenceItem)>,
-) -> Result<u64> {
-    let mut brought = 0;
-    for (entity, item) in missing {
-        let table = &**catalog.get(&entity)?;
-        if !has_reference(unit.connection()?, table, item.id)? {
-            Changes { unit, catalog, scope: &Scope::Reference, copies }.upsert(table, item.id, item.values)?;
-            brought += 1;
-        }
-    }
-    Ok(brought)
-}
-
-/// What the check of a store could not even read.
-fn unreadable(error: Error) -> Error {
-    match error {
-        Error::Corrupt { .. } | Error::Schema { .. } | Error::InvalidInput { .. } => {
-            BundleProblem::Unreadable.into()
-        }
-        other => other,
-    }
 }

@@ -1,6 +1,7 @@
 //! A tenant's right to leave: everything of a user, or of an organization and its members, as one stream
 //! that another store takes in, and in forms that other programs read.
 
+mod accept;
 mod bundle;
 mod form;
 mod frame;
@@ -317,11 +318,7 @@ impl Organizations<'_> {
     /// # Errors
     ///
     /// As [`Users::export_sqlite`].
-    pub fn export_sqlite(
-        &self,
-        id: &impl AsRef<OrganizationId>,
-        path: impl AsRef<Path>,
-    ) -> Result<Exported> {
+    pub fn export_sqlite(&self, id: &impl AsRef<OrganizationId>, path: impl AsRef<Path>) -> Result<Exported> {
         sqlite::write(&self.source(id.as_ref())?, path.as_ref())
     }
 

@@ -13,8 +13,8 @@ use crate::entity::{ColumnKind, Tenancy, Value};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::quota::Quota;
-use crate::schema::identities::{self, Owner};
 use crate::schema::Catalog;
+use crate::schema::identities::{self, Owner};
 use crate::statement::check::{self as statement, CheckedRow};
 use crate::statement::{self as door, Table};
 use crate::store::{Inner, Snapshot};
@@ -132,11 +132,7 @@ impl Source {
                 let head = load_rows(self.connection()?, tenant.key, table.key)?;
                 let rows = u64::try_from(head.count)
                     .map_err(|_| Error::corrupt("the store holds a negative count"))?;
-                Ok(Holding {
-                    entity: table.entity().to_owned(),
-                    rows,
-                    quota: head.quota.map(Quota::stored),
-                })
+                Ok(Holding { entity: table.entity().to_owned(), rows, quota: head.quota.map(Quota::stored) })
             })
             .collect()
     }

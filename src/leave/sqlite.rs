@@ -22,9 +22,8 @@ use crate::statement::check::CheckedRow;
 
 /// Writes the file under another name and moves it into place whole.
 pub(super) fn write(source: &Source, path: &Path) -> Result<Exported> {
-    let exists = || {
-        Error::invalid("path", format!("{} exists already; choose another, or remove it", path.display()))
-    };
+    let exists =
+        || Error::invalid("path", format!("{} exists already; choose another, or remove it", path.display()));
     if fs::symlink_metadata(path).is_ok() {
         return Err(exists());
     }
@@ -51,7 +50,8 @@ fn fill(source: &Source, connection: &Connection) -> Result<(u64, u64)> {
     // Rows come in the order of entities and not of their references, which are looked at in the end.
     connection.pragma_update(None, "foreign_keys", false)?;
     let transaction = connection.unchecked_transaction()?;
-    let shapes: Vec<Shape<'_>> = source.entities().into_iter().map(|table| Shape::of(source, table)).collect();
+    let shapes: Vec<Shape<'_>> =
+        source.entities().into_iter().map(|table| Shape::of(source, table)).collect();
     connection.execute_batch(OWN_TABLES)?;
     for shape in &shapes {
         connection.execute_batch(&shape.create_sql())?;
@@ -64,7 +64,11 @@ fn fill(source: &Source, connection: &Connection) -> Result<(u64, u64)> {
             source.rows(shape.table, tenant, |row| {
                 rows += 1;
                 references.note(source.catalog(), shape.table, &row.values);
-                shape.insert(connection, tenant.member.as_ref().map(|member| &*member.user), &source.as_read(shape.table, row)?)
+                shape.insert(
+                    connection,
+                    tenant.member.as_ref().map(|member| &*member.user),
+                    &source.as_read(shape.table, row)?,
+                )
             })?;
         }
         entries += log(source, connection, tenant)?;
@@ -84,9 +88,7 @@ fn fill(source: &Source, connection: &Connection) -> Result<(u64, u64)> {
         rows.next()?.map(|row| row.get(0)).transpose()?
     };
     if dangling.is_some() {
-        return Err(Error::corrupt(
-            "a record refers to one that is not there; run `Store::check`",
-        ));
+        return Err(Error::corrupt("a record refers to one that is not there; run `Store::check`"));
     }
     transaction.commit()?;
     Ok((rows, entries))
@@ -128,10 +130,15 @@ fn about(source: &Source, connection: &Connection) -> Result<()> {
     for table in source.entities() {
         statement.execute([&format!("definition of {}", table.entity()), &table.definition.to_json()])?;
     }
-    let mut statement =
-        connection.prepare("INSERT INTO members (\"user\", role, active, created) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut statement = connection
+        .prepare("INSERT INTO members (\"user\", role, active, created) VALUES (?1, ?2, ?3, ?4)")?;
     for member in source.members() {
-        statement.execute(params![member.user, member.role.as_str(), member.active, time(member.created)?])?;
+        statement.execute(params![
+            member.user,
+            member.role.as_str(),
+            member.active,
+            time(member.created)?
+        ])?;
     }
     Ok(())
 }
@@ -221,7 +228,10 @@ impl<'s> Shape<'s> {
         let (name, id, member) = (quote(definition.name()), self.own("id"), self.own("member"));
         let mut sql = format!("CREATE TABLE {name} (\n");
         if self.is_of_members() {
-            let _ = writeln!(sql, "    {member} TEXT NOT NULL REFERENCES members (\"user\"),\n    {id} TEXT NOT NULL,");
+            let _ = writeln!(
+                sql,
+                "    {member} TEXT NOT NULL REFERENCES members (\"user\"),\n    {id} TEXT NOT NULL,"
+            );
         } else {
             let _ = writeln!(sql, "    {id} TEXT PRIMARY KEY NOT NULL,");
         }
@@ -322,9 +332,7 @@ fn shown(value: &Value) -> SqlValue {
         Value::Bytes(bytes) => SqlValue::Blob(bytes.clone()),
         Value::Uuid(uuid) => SqlValue::Text(uuid.to_string()),
         Value::Time(time) => SqlValue::Text(time.to_string()),
-        Value::Nested(nested) => {
-            SqlValue::Text(json_of(nested.as_bytes()).unwrap_or_default().to_string())
-        }
+        Value::Nested(nested) => SqlValue::Text(json_of(nested.as_bytes()).unwrap_or_default().to_string()),
     }
 }
 

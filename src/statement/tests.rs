@@ -601,7 +601,8 @@ fn what_leaves_and_arrives_takes_only_its_own_along() {
     assert_contained(&connection(&here), &recorded, &own);
     let recorded = recording(|| here.organizations().export(&organization, &mut acme).map(drop));
     assert_contained(&connection(&here), &recorded, &members);
-    let recorded = recording(|| here.organizations().export_json_lines(&organization, &mut Vec::new()).map(drop));
+    let recorded =
+        recording(|| here.organizations().export_json_lines(&organization, &mut Vec::new()).map(drop));
     assert_contained(&connection(&here), &recorded, &members);
 
     let options = crate::ImportOptions::new();

@@ -255,7 +255,7 @@ impl<'s> Arrival<'s> {
                 }
                 Way::File(unit)
             }
-            Some(spread) => Way::Partition(Landing::begin(store, spread, unit, &keys, &profile)?),
+            Some(spread) => Way::Partition(Landing::begin(spread, unit, &keys, &profile)?),
         };
         Ok(Self { store, by: by.clone(), profile, keys, way })
     }
@@ -280,9 +280,10 @@ impl<'s> Arrival<'s> {
     pub(crate) fn write<R>(&mut self, write: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
         match &mut self.way {
             Way::File(unit) => write(unit.connection()?),
-            Way::Partition(landing) => landing.part.committer()?.exclusive(self.keys.home, |writer| {
-                transfer::in_transaction(writer, write)
-            }),
+            Way::Partition(landing) => landing
+                .part
+                .committer()?
+                .exclusive(self.keys.home, |writer| transfer::in_transaction(writer, write)),
         }
     }
 
@@ -348,13 +349,7 @@ struct Landing<'s> {
 }
 
 impl<'s> Landing<'s> {
-    fn begin(
-        store: &Inner,
-        spread: &'s Spread,
-        unit: Unit,
-        keys: &Keys,
-        profile: &Profile,
-    ) -> Result<Self> {
+    fn begin(spread: &'s Spread, unit: Unit, keys: &Keys, profile: &Profile) -> Result<Self> {
         let connection = unit.connection()?;
         let name = partitions::layout(connection)?.place(profile.who.kind(), profile.who.id());
         let partition = partitions::find_or_create(connection, &name)?;
@@ -372,7 +367,6 @@ impl<'s> Landing<'s> {
         landing.part.committer()?.exclusive(keys.home, |writer| {
             transfer::in_transaction(writer, |connection| keys.expect(connection, profile))
         })?;
-        store.check_open()?;
         Ok(landing)
     }
 

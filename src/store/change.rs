@@ -88,9 +88,11 @@ impl Change {
 
 /// A user was created.
 pub(super) fn created_user(key: TenantKey, mark: Mark, id: &UserId) -> Change {
-    Change::new(key, "user.create")
-        .field("id", Value::None, id.clone())
-        .mirror(Mirror::User { key: key.get(), mark, id: id.clone() })
+    Change::new(key, "user.create").field("id", Value::None, id.clone()).mirror(Mirror::User {
+        key: key.get(),
+        mark,
+        id: id.clone(),
+    })
 }
 
 /// What a partition knows of the tenants that something in it speaks of. Not their display names, and
@@ -98,9 +100,24 @@ pub(super) fn created_user(key: TenantKey, mark: Mark, id: &UserId) -> Change {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Mirror {
     Nothing,
-    User { key: i64, mark: Mark, id: UserId },
-    Organization { key: i64, id: OrganizationId },
-    Member { key: i64, organization: i64, user: i64, mark: Mark, user_id: UserId, role: Role, active: bool },
+    User {
+        key: i64,
+        mark: Mark,
+        id: UserId,
+    },
+    Organization {
+        key: i64,
+        id: OrganizationId,
+    },
+    Member {
+        key: i64,
+        organization: i64,
+        user: i64,
+        mark: Mark,
+        user_id: UserId,
+        role: Role,
+        active: bool,
+    },
     /// Of several, all of which have their logs.
     Several(Vec<Mirror>),
 }

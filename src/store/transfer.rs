@@ -526,7 +526,10 @@ fn add_row(hash: &mut Sha256, row: &WholeRow) {
     }
 }
 
-pub(super) fn in_transaction<R>(writer: &mut Writer, work: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
+pub(super) fn in_transaction<R>(
+    writer: &mut Writer,
+    work: impl FnOnce(&Connection) -> Result<R>,
+) -> Result<R> {
     // Whatever fails, the writer rolls back when it is given back.
     let connection = writer.connection();
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;

@@ -7,9 +7,11 @@ use tenantry::{
     StoreRole, UserId,
 };
 
-use super::pack::{Pack, edit};
+use super::pack::{Pack, edit, edit_logs};
 use super::world::{acme, builder, definitions, furnish, user};
-use super::{COUNTED, all_along, assert_others_untouched, bundle_of_acme, bundle_of_user, dump, look_as_user};
+use super::{
+    COUNTED, all_along, assert_others_untouched, bundle_of_acme, bundle_of_user, dump, look_as_user,
+};
 
 fn furnished(seed: u64) -> Store {
     let store = builder(0).temporary().unwrap();
@@ -66,7 +68,10 @@ fn a_bundle_of_another_kind_of_tenant() {
         problem(&there, &acme, &all_along()),
         BundleProblem::Kind { found, wanted: "user" } if found == "organization"
     ));
-    assert_eq!(problem(&there, b"PK\x03\x04 and so on, for long enough", &all_along()), BundleProblem::NotABundle);
+    assert_eq!(
+        problem(&there, b"PK\x03\x04 and so on, for long enough", &all_along()),
+        BundleProblem::NotABundle
+    );
     let mut newer = acme.clone();
     newer[16] = 2;
     assert_eq!(problem(&there, &newer, &all_along()), BundleProblem::Version { found: 2 });
@@ -181,7 +186,12 @@ fn values_that_an_insert_would_refuse() {
     let tasks = session.dynamic("task").unwrap();
     let whole = |text: &str| {
         let nested = tenantry::Nested::new(&[1, 2, 3]).unwrap();
-        Fields::new().with("flag", true).with("text", text).with("real", 1.5).with("choice", "red").with("nested", nested)
+        Fields::new()
+            .with("flag", true)
+            .with("text", text)
+            .with("real", 1.5)
+            .with("choice", "red")
+            .with("nested", nested)
     };
     let parent = tasks.insert(whole("one")).unwrap();
     tasks.insert(whole("two").with("parent", parent)).unwrap();
@@ -219,7 +229,10 @@ fn values_that_an_insert_would_refuse() {
     malformed(&with("time", Pack::Extension(2, vec![0x7f; 8])));
     let head = |at: usize, value: Pack| edit_rows(&ada, |_, rows| rows[1].items()[at] = value.clone());
     let uuid = |text: &str| Pack::Extension(1, text.parse::<tenantry::Uuid>().unwrap().as_bytes().to_vec());
-    assert_eq!(malformed(&head(1, uuid("bf5b7e2c-4d0e-4a52-9d1d-0a6d7e3c1f11"))), "a record's id is not a UUIDv7");
+    assert_eq!(
+        malformed(&head(1, uuid("bf5b7e2c-4d0e-4a52-9d1d-0a6d7e3c1f11"))),
+        "a record's id is not a UUIDv7"
+    );
     malformed(&head(0, Pack::Integer(1)));
     malformed(&head(0, Pack::Integer(1 << 40)));
     malformed(&head(2, Pack::Integer(0)));
@@ -230,13 +243,18 @@ fn values_that_an_insert_would_refuse() {
         rows[1].items()[1] = id;
     });
     assert_eq!(malformed(&twin), "two records have one id");
-    assert!(matches!(answer(&with("text", Pack::Text("one".into()))), Error::Unique { columns, .. } if columns == ["text"]));
+    assert!(
+        matches!(answer(&with("text", Pack::Text("one".into()))), Error::Unique { columns, .. } if columns == ["text"])
+    );
     let nobody = uuid("01a20dab-e1c5-7fef-94ad-e2bc71d2eb94");
-    assert!(matches!(answer(&with("parent", nobody.clone())), Error::Reference { column, .. } if column == "parent"));
+    assert!(
+        matches!(answer(&with("parent", nobody.clone())), Error::Reference { column, .. } if column == "parent")
+    );
     malformed(&with("country", nobody));
     // It is as valid as what the log says, and something else.
     let other = answer(&with("text", Pack::Text("three".into())));
-    let Error::Bundle { problem: BundleProblem::Contradiction { finding: Finding::Row { .. } } } = other else {
+    let Error::Bundle { problem: BundleProblem::Contradiction { finding: Finding::Row { .. } } } = other
+    else {
         panic!("{other:?}")
     };
     let narrow = builder(0).record_bytes_max(40).temporary().unwrap();
@@ -279,6 +297,58 @@ fn logs_whose_chain_does_not_verify() {
         problem(&there, &shorter, &all_along()),
         BundleProblem::Contradiction { finding: Finding::Chain { .. } }
     ));
+}
+
+/// Whoever writes a bundle can make the chain hold. What the store's own reading relies on is looked at by itself.
+#[test]
+fn logs_whose_chain_verifies_and_says_what_no_store_writes() {
+    let here = builder(0).temporary().unwrap();
+    here.users().create(&user("ada")).unwrap();
+    let session = here.session(&user("ada")).unwrap();
+    for _ in 0..3 {
+        session.dynamic("left one").unwrap().insert(Fields::new()).unwrap();
+    }
+    here.users().set_quota(&user("ada"), "left one", Some(Quota::none().rows(7))).unwrap();
+    let ada = bundle_of_user(&here, "ada");
+    let there = builder(0).temporary().unwrap();
+    let with = |number: i128, column: usize, value: Pack| {
+        edit_logs(&ada, |entry| {
+            if entry[0].integer() == number {
+                entry[column] = value.clone();
+            }
+        })
+    };
+    assert_eq!(edit_logs(&ada, |_| ()), ada, "the chain of the test is the store's");
+    // A bundle can say that the application was somebody else, or that somebody had another reason.
+    let other = builder(0).temporary().unwrap();
+    other.users().import(&mut &with(2, 13, Pack::Text("why not".into()))[..], &all_along()).unwrap();
+    assert!(other.check().unwrap().is_clean());
+
+    let malformed = |bundle: &[u8]| match problem(&there, bundle, &all_along()) {
+        BundleProblem::Malformed { what, .. } => what,
+        other => panic!("{other:?}"),
+    };
+    // The transaction, the clock and the time: what grows in a log, grows.
+    for (column, value) in [(1, 0), (1, 4), (5, 5), (5, i64::MAX), (6, i64::MAX)] {
+        malformed(&with(3, column, Pack::Integer(value.into())));
+    }
+    malformed(&with(3, 0, Pack::Integer(2)));
+    malformed(&with(3, 4, Pack::Text("no device".into())));
+    malformed(&with(3, 2, Pack::Bytes(vec![1; 16])));
+    let unreadable =
+        |bundle: &[u8]| assert_eq!(problem(&there, bundle, &all_along()), BundleProblem::Unreadable);
+    unreadable(&with(3, 4, Pack::Bytes(vec![1; 15])));
+    unreadable(&with(3, 18, Pack::Bytes(vec![0x81, 0xa1])));
+    unreadable(&with(3, 12, Pack::Integer(-1)));
+    // What is there is not what happened.
+    let contradicts = |bundle: &[u8]| match problem(&there, bundle, &all_along()) {
+        BundleProblem::Contradiction { finding } => println!("{finding}"),
+        other => panic!("{other:?}"),
+    };
+    contradicts(&with(3, 7, Pack::Text("update".into())));
+    contradicts(&with(3, 7, Pack::Text("delete".into())));
+    contradicts(&with(3, 9, Pack::Bytes(vec![7; 16])));
+    contradicts(&with(5, 7, Pack::Text("quota.forgotten".into())));
 }
 
 #[test]
@@ -342,9 +412,10 @@ fn stores_and_readers_that_can_not() {
     assert!(matches!(outcome, Err(Error::Io { .. })), "{outcome:?}");
     assert_eq!(dump(&there, &[]), before);
 
-    let busy = here.session(&user("ada")).unwrap().transaction(|_| {
-        here.users().import(&mut &ada[..], &all_along().under("within"))
-    });
+    let busy = here
+        .session(&user("ada"))
+        .unwrap()
+        .transaction(|_| here.users().import(&mut &ada[..], &all_along().under("within")));
     assert!(matches!(busy, Err(Error::Busy { .. })), "{busy:?}");
     let path = there.path().to_owned();
     let reading = builder(0).read_only().open(&path).unwrap();
@@ -447,5 +518,9 @@ fn others_write_while_somebody_arrives_in_several_files() {
     assert!(report.is_clean(), "{report}");
     let session = there.session(&user("busy")).unwrap();
     assert!(session.audit().verify().unwrap().is_intact());
-    drop(there.organizations().add_member(&tenantry::OrganizationId::new("other").unwrap(), &user("busy"), Role::Member));
+    drop(there.organizations().add_member(
+        &tenantry::OrganizationId::new("other").unwrap(),
+        &user("busy"),
+        Role::Member,
+    ));
 }

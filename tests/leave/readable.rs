@@ -77,9 +77,8 @@ struct Read {
 
 fn read_user(store: &Store, id: &str) -> Read {
     let session = store.session(&user(id)).unwrap();
-    let records = ["task", "left one", "Right; DROP"].map(|entity| {
-        ((entity.to_owned(), None), session.dynamic(entity).unwrap().list().unwrap())
-    });
+    let records = ["task", "left one", "Right; DROP"]
+        .map(|entity| ((entity.to_owned(), None), session.dynamic(entity).unwrap().list().unwrap()));
     Read { records: records.into(), logs: [(None, session.audit().list().unwrap())].into() }
 }
 
@@ -155,7 +154,8 @@ fn assert_file(path: &std::path::Path, read: &Read) {
     let file = Connection::open(path).unwrap();
     let check: String = file.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(check, "ok");
-    let dangling = file.prepare("PRAGMA foreign_key_check").unwrap().query_map([], |_| Ok(())).unwrap().count();
+    let dangling =
+        file.prepare("PRAGMA foreign_key_check").unwrap().query_map([], |_| Ok(())).unwrap().count();
     assert_eq!(dangling, 0);
     let columns: Vec<String> = file
         .prepare("SELECT lower(p.name) FROM sqlite_schema AS s, pragma_table_info(s.name) AS p WHERE s.type = 'table'")
@@ -198,7 +198,8 @@ fn assert_file(path: &std::path::Path, read: &Read) {
     for (entity, records) in expected {
         assert_eq!(count(&format!("SELECT count(*) FROM \"{entity}\"")), records);
     }
-    let private: usize = read.logs.iter().filter(|(member, _)| member.is_some()).map(|(_, log)| log.len()).sum();
+    let private: usize =
+        read.logs.iter().filter(|(member, _)| member.is_some()).map(|(_, log)| log.len()).sum();
     assert_eq!(count("SELECT count(*) FROM private_audit"), private);
     assert_eq!(count("SELECT count(*) FROM audit"), read.logs[&None].len());
     let last = read.logs[&None].last().unwrap();

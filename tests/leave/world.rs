@@ -2,8 +2,9 @@
 //! rows out of the order of their ids, quotas, refusals.
 
 use tenantry::{
-    Builder, ColumnDefinition, ColumnKind, Definition, Error, Fields, Id, IndexDefinition, LogRetention, Nested, OnDelete,
-    OrganizationId, Quota, Role, Session, Store, Tenancy, Timestamp, UserId, Uuid, Value, tenancy,
+    Builder, ColumnDefinition, ColumnKind, Definition, Error, Fields, Id, IndexDefinition, LogRetention,
+    Nested, OnDelete, OrganizationId, Quota, Role, Session, Store, Tenancy, Timestamp, UserId, Uuid, Value,
+    tenancy,
 };
 
 /// In each secret value.
@@ -37,7 +38,9 @@ fn all_kinds(definition: Definition) -> Definition {
 pub(crate) fn definitions() -> Vec<Definition> {
     let restrict = OnDelete::Restrict;
     vec![
-        Definition::new("planet", Tenancy::Reference).column(column("name", ColumnKind::Text)).unique(["name"]),
+        Definition::new("planet", Tenancy::Reference)
+            .column(column("name", ColumnKind::Text))
+            .unique(["name"]),
         Definition::new("country", Tenancy::Reference)
             .column(column("code", ColumnKind::Text))
             .column(column("planet", reference("planet", restrict)).optional())
@@ -139,7 +142,8 @@ fn write<S: tenancy::Scope>(
     let rows = session.dynamic(entity).unwrap();
     let ids: Vec<Id<Fields>> = rows.list().unwrap().iter().map(|record| record.id).collect();
     let whole = |dice: &mut Dice| {
-        let content = if entity == "Right; DROP" || entity == "left one" { Fields::new() } else { fields(dice) };
+        let content =
+            if entity == "Right; DROP" || entity == "left one" { Fields::new() } else { fields(dice) };
         links(dice, &ids, content)
     };
     let outcome = match (dice.below(10), dice.pick(&ids).copied()) {
@@ -242,9 +246,12 @@ pub(crate) fn furnish(store: &Store, seed: u64, writes: usize) {
                     0 => store.users().set_quota(&user(id), "task", quota).unwrap(),
                     1 => store.organizations().set_quota(&acme(), "ticket", quota).unwrap(),
                     2 => drop(store.organizations().set_member_quota(&acme(), &user(id), "note", quota)),
-                    _ => {
-                        drop(store.session(&user(id)).unwrap().in_organization(&OrganizationId::new("none").unwrap()))
-                    }
+                    _ => drop(
+                        store
+                            .session(&user(id))
+                            .unwrap()
+                            .in_organization(&OrganizationId::new("none").unwrap()),
+                    ),
                 }
             }
         }

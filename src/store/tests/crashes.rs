@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 use rusqlite::Connection;
 
 use crate::{
-    AuditEntry, Builder, Durability, Entity, Error, Id, ImportOptions, LogRetention, OrganizationId, Partitioning,
-    Record, Result, Role, Store, TenantSession, Timestamp, UserId,
+    AuditEntry, Builder, Durability, Entity, Error, Id, ImportOptions, LogRetention, OrganizationId,
+    Partitioning, Record, Result, Role, Store, TenantSession, Timestamp, UserId,
 };
 
 #[derive(Debug, Clone, PartialEq, Entity)]
