@@ -212,7 +212,11 @@ fn mutants_are_refused_with_nothing_changed_or_are_what_they_say() {
                 let report = target.store.check().unwrap();
                 assert!(report.is_clean(), "mutant {number}: {report}");
                 let again = Said::of(&who.export(&target.store, &imported)).before_import();
-                assert_eq!(again, Said::of(&mutant), "mutant {number}");
+                let wanted = Said::of(&mutant);
+                for (again, wanted) in again.tenants.iter().zip(&wanted.tenants) {
+                    assert_eq!(again, wanted, "mutant {number}");
+                }
+                assert_eq!(again, wanted, "mutant {number}");
                 accepted += 1;
                 target = Target::new(0);
                 before = dump(&target.store, &[]);

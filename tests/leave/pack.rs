@@ -235,9 +235,7 @@ impl Said {
             let Pack::Integer(next) = tenant.log[1] else { panic!() };
             tenant.log[1] = Pack::Integer(next - 1);
             tenant.log[2] = import[PREVIOUS].clone();
-            if let Some(last) = tenant.entries.last() {
-                tenant.log[3] = last[CLOCK].clone();
-            }
+            tenant.log[3] = tenant.entries.last().map_or(Pack::Integer(0), |last| last[CLOCK].clone());
             self.totals[1] -= 1;
         }
         self
