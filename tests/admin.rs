@@ -636,3 +636,505 @@ fn a_store_that_is_only_read_gives_no_admin_a_session() {
     let reading = Store::builder().read_only().open(&path).unwrap();
     assert!(matches!(reading.admin(&root, "work"), Err(Error::ReadOnly { .. })));
 }
+
+/// What happened to a tenant's log beyond the entries that were there before: action, actor, admin, reason.
+fn news(log: &[AuditEntry], before: usize) -> Vec<(String, String, String, String)> {
+    let name = |id: &Option<UserId>| id.as_ref().map_or("-".to_owned(), ToString::to_string);
+    log[before..]
+        .iter()
+        .map(|entry| {
+            let reason = entry.reason.clone().unwrap_or_default();
+            (entry.action.clone(), name(&entry.actor), name(&entry.admin), reason)
+        })
+        .collect()
+}
+
+fn news_of(action: &str, actor: &str, admin: &str, reason: &str) -> (String, String, String, String) {
+    (action.to_owned(), actor.to_owned(), admin.to_owned(), reason.to_owned())
+}
+
+#[test]
+fn a_store_admin_who_manages_as_a_member_is_named_as_the_admin() {
+    for store in worlds() {
+        let grace = inside(&store, "grace");
+        grace.insert(&Note { text: "psst".into() }).unwrap();
+        let admin = store.admin(&user("root"), "ticket 9").unwrap();
+        let acting = admin.session_in(&organization("acme"), &user("ada")).unwrap();
+        let managing = acting.manage().unwrap();
+        let before = grace.private_audit().list().unwrap().len();
+        let records = managing.member_records(&user("grace"), "case 7").unwrap();
+        records.list::<Note>().unwrap();
+        let told = news(&grace.private_audit().list().unwrap(), before);
+        assert_eq!(told, vec![news_of("access", "ada", "root", "case 7"); 2]);
+
+        let before = grace.audit().list().unwrap().len();
+        managing.members(None, 10).unwrap();
+        managing.invite(&user("carl"), Role::Member, None).unwrap();
+        let told = news(&grace.audit().list().unwrap(), before);
+        let expected = ["access", "invitation.create"].map(|by| news_of(by, "ada", "root", "ticket 9"));
+        assert_eq!(told, expected);
+
+        // It ends with the store admin's role, and with the member's.
+        store.users().set_role(&user("root"), StoreRole::User).unwrap();
+        assert!(matches!(managing.members(None, 10), Err(Error::AccessDenied { .. })));
+        assert!(matches!(records.list::<Note>(), Err(Error::AccessDenied { .. })));
+        assert!(matches!(acting.role(), Err(Error::AccessDenied { .. })));
+        assert!(store.check().unwrap().is_clean(), "{}", store.check().unwrap());
+    }
+}
+
+#[test]
+fn what_a_refusal_tells_an_admin_is_on_record() {
+    for store in worlds() {
+        let acme = organization("acme");
+        let inside_acme = inside(&store, "ada");
+        let ada = own(&store, "ada");
+        let admin = store.admin(&user("root"), "work").unwrap();
+        let quota = Some(Quota::none().rows(100));
+        let refused = |outcome: Result<(), Error>| {
+            assert!(outcome.is_err());
+            Ok(())
+        };
+        let organizations = || admin.organizations();
+        each_leaves_an_entry(
+            &[
+                ("create", &|| refused(organizations().create(&acme).map(drop))),
+                ("add_member", &|| refused(organizations().add_member(&acme, &user("ada"), Role::Member))),
+                ("add nobody", &|| refused(organizations().add_member(&acme, &user("x"), Role::Member))),
+                ("set_role", &|| refused(organizations().set_role(&acme, &user("root"), Role::Member))),
+                ("remove_member", &|| refused(organizations().remove_member(&acme, &user("root")))),
+                ("invite", &|| refused(organizations().invite(&acme, &user("ada"), Role::Member, None))),
+                ("withdraw", &|| refused(organizations().withdraw_invitation(&acme, &user("ada")))),
+                ("member_usage", &|| {
+                    refused(organizations().member_usage(&acme, &user("root"), "note").map(drop))
+                }),
+                ("set_member_quota", &|| {
+                    refused(organizations().set_member_quota(&acme, &user("root"), "note", quota))
+                }),
+            ],
+            &|| inside_acme.audit().list().unwrap().len(),
+        );
+        let session = admin.session(&user("ada")).unwrap();
+        each_leaves_an_entry(
+            &[
+                ("create", &|| refused(admin.users().create(&user("ada")).map(drop))),
+                ("accept", &|| refused(session.accept_invitation(&acme).map(drop))),
+                ("decline", &|| refused(session.decline_invitation(&acme))),
+                ("in_organization", &|| refused(session.in_organization(&organization("x")).map(drop))),
+                ("set_pool", &|| admin.users().set_pool(&user("ada"), tenantry::PoolClass::Shared)),
+            ],
+            &|| ada.audit().list().unwrap().len(),
+        );
+        each_leaves_an_entry(
+            &[("set_pool", &|| admin.organizations().set_pool(&acme, tenantry::PoolClass::Shared))],
+            &|| inside_acme.audit().list().unwrap().len(),
+        );
+        // Whom it did not find is in the admin's own log.
+        each_leaves_an_entry(
+            &[
+                ("get", &|| refused(admin.users().get(&user("x")).map(drop))),
+                ("rename", &|| refused(admin.users().rename(&user("x"), "X"))),
+                ("set_quota", &|| refused(admin.users().set_quota(&user("x"), "task", quota))),
+                ("session", &|| refused(admin.session(&user("x")).map(drop))),
+                ("organization", &|| refused(admin.organizations().get(&organization("x")).map(drop))),
+                ("disable", &|| refused(admin.organizations().disable(&organization("x")))),
+            ],
+            &|| own(&store, "root").audit().list().unwrap().len(),
+        );
+        assert!(store.check().unwrap().is_clean(), "{}", store.check().unwrap());
+    }
+}
+
+#[test]
+fn reference_records_that_an_admin_looks_for_are_on_record_too() {
+    for store in worlds() {
+        let admin = store.admin(&user("root"), "work").unwrap();
+        let id = store.reference().insert(&Currency { code: "EUR".into() }).unwrap();
+        let reference = admin.reference().unwrap();
+        each_leaves_an_entry(
+            &[
+                ("reference", &|| admin.reference().map(drop)),
+                ("list", &|| reference.list::<Currency>().map(drop)),
+                ("audit", &|| reference.audit().list().map(drop)),
+                ("transaction", &|| reference.transaction(|_| Ok(()))),
+                ("sql", &|| reference.sql("SELECT 1").all::<i64>().map(drop)),
+                ("delete, missing", &|| {
+                    let missing: Id<Currency> = Id::from_uuid(tenantry::Uuid::from_u128(7));
+                    assert!(reference.delete(missing).is_err());
+                    Ok(())
+                }),
+                ("delete", &|| reference.delete(id)),
+            ],
+            &|| store.reference().audit().list().unwrap().len(),
+        );
+        assert!(store.check().unwrap().is_clean(), "{}", store.check().unwrap());
+    }
+}
+
+#[test]
+fn whoever_has_ended_learns_nothing_more() {
+    for store in worlds() {
+        let admin = store.admin(&user("root"), "work").unwrap();
+        let manage = inside(&store, "ada").manage().unwrap();
+        let session = own(&store, "grace");
+        let before = own(&store, "ada").audit().list().unwrap();
+        store.users().set_role(&user("root"), StoreRole::User).unwrap();
+        store.organizations().set_role(&organization("acme"), &user("ada"), Role::Member).unwrap();
+        store.users().disable(&user("grace")).unwrap();
+        let quota = Some(Quota::none().rows(100));
+        let denied = |outcome: Result<(), Error>, what: &str| {
+            assert!(matches!(outcome, Err(Error::AccessDenied { .. })), "{what}: {outcome:?}");
+        };
+        for id in ["ada", "nobody"] {
+            let id = user(id);
+            denied(admin.users().get(&id).map(drop), "get");
+            denied(admin.users().get_or_create(&id).map(drop), "get_or_create");
+            denied(admin.users().create(&id).map(drop), "create");
+            denied(admin.users().rename(&id, "x"), "rename");
+            denied(admin.users().usage(&id, "task").map(drop), "usage");
+            denied(admin.users().stats(&id).map(drop), "stats");
+            denied(admin.users().organizations(&id).map(drop), "organizations");
+            denied(admin.users().invitations(&id, None, 1).map(drop), "invitations");
+            denied(admin.users().set_quota(&id, "task", quota), "set_quota");
+            denied(admin.users().set_pool(&id, tenantry::PoolClass::Shared), "set_pool");
+            denied(admin.users().set_role(&id, StoreRole::Admin), "set_role");
+            denied(admin.session(&id).map(drop), "session");
+            denied(manage.member_records(&id, "work").map(drop), "member_records");
+            denied(manage.set_role(&id, Role::Admin), "a member's role");
+            denied(manage.remove_member(&id), "remove_member");
+            denied(manage.invite(&id, Role::Member, None), "invite");
+            denied(manage.withdraw_invitation(&id), "withdraw");
+        }
+        denied(manage.invitations(None, 1).map(drop), "open invitations");
+        for id in ["acme", "nowhere"] {
+            let id = organization(id);
+            denied(admin.organizations().get(&id).map(drop), "get");
+            denied(admin.organizations().create(&id).map(drop), "create");
+            denied(admin.organizations().usage(&id, "ticket").map(drop), "usage");
+            denied(admin.organizations().stats(&id).map(drop), "stats");
+            denied(admin.organizations().members(&id, None, 1).map(drop), "members");
+            denied(admin.organizations().invitations(&id, None, 1).map(drop), "invitations");
+            denied(admin.organizations().set_quota(&id, "ticket", quota), "set_quota");
+            denied(admin.organizations().set_pool(&id, tenantry::PoolClass::Shared), "set_pool");
+            denied(admin.organizations().member_usage(&id, &user("ada"), "note").map(drop), "member_usage");
+            denied(admin.organizations().set_member_quota(&id, &user("ada"), "note", quota), "member quota");
+            denied(session.accept_invitation(&id).map(drop), "accept");
+            denied(session.decline_invitation(&id), "decline");
+        }
+        assert!(matches!(session.invitations(None, 1), Err(Error::Disabled { .. })));
+        assert_eq!(own(&store, "ada").audit().list().unwrap(), before);
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Entity)]
+#[entity(tenancy = member)]
+struct Remark {
+    ticket: Option<Id<Ticket>>,
+}
+
+#[test]
+fn records_of_the_organization_beside_a_members_own_are_on_record_there() {
+    for builder in [Store::builder(), Store::builder().partitions(2)] {
+        let store = builder.entity::<Ticket>().entity::<Remark>().temporary().unwrap();
+        for id in ["ada", "root"] {
+            store.users().create(&user(id)).unwrap();
+        }
+        let acme = store.organizations().create(&organization("acme")).unwrap();
+        store.organizations().add_member(&acme, &user("ada"), Role::Admin).unwrap();
+        store.users().set_role(&user("root"), StoreRole::Admin).unwrap();
+        let ada = inside(&store, "ada");
+        let ticket = ada.insert(&Ticket { title: "Leak".into(), cost: 1.0 }).unwrap();
+        ada.insert(&Remark { ticket: Some(ticket) }).unwrap();
+        let acting = store.admin(&user("root"), "work").unwrap().session_in(&acme, &user("ada")).unwrap();
+        for length in [&|| ada.audit().list().unwrap().len(), &|| ada.private_audit().list().unwrap().len()]
+            as [&dyn Fn() -> usize; 2]
+        {
+            each_leaves_an_entry(
+                &[
+                    ("joined.list", &|| acting.query::<Remark>().with(Remark::TICKET).list().map(drop)),
+                    ("joined.page", &|| acting.query::<Remark>().with(Remark::TICKET).page(2).map(drop)),
+                    ("sql", &|| acting.sql("SELECT 1").all::<i64>().map(drop)),
+                    ("transaction", &|| acting.transaction(|_| Ok(()))),
+                ],
+                length,
+            );
+        }
+    }
+}
+
+/// Holds the writer of everybody's file, lets `first` wait for it and then `second`, and gives the
+/// second's answer.
+fn one_after_the_other<R: Send>(
+    store: &Store,
+    first: impl FnOnce() + Send,
+    second: impl FnOnce() -> R + Send,
+) -> R {
+    let pause = || std::thread::sleep(std::time::Duration::from_millis(100));
+    std::thread::scope(|scope| {
+        own(store, "grace")
+            .transaction(|tx| {
+                tx.insert(&task("Hold", 1))?;
+                scope.spawn(first);
+                pause();
+                let second = scope.spawn(second);
+                pause();
+                Ok(second)
+            })
+            .unwrap()
+            .join()
+            .unwrap()
+    })
+}
+
+#[test]
+fn whoever_waits_for_the_writer_while_the_role_ends_sees_nothing() {
+    type Look = (&'static str, fn(&tenantry::AdminSession) -> Result<(), Error>);
+    let looks: [Look; 6] = [
+        ("get", |admin| admin.users().get(&user("ada")).map(drop)),
+        ("members", |admin| admin.organizations().members(&organization("acme"), None, 1).map(drop)),
+        ("list", |admin| admin.users().list(None, 10).map(drop)),
+        ("session", |admin| admin.session(&user("ada")).map(drop)),
+        ("set_quota", |admin| admin.users().set_quota(&user("ada"), "task", Some(Quota::none().rows(1)))),
+        ("report", |admin| admin.report::<Task>()?.count(5).map(drop)),
+    ];
+    for (name, look) in looks {
+        let store = world(None);
+        let admin = store.admin(&user("root"), "work").unwrap();
+        let before = own(&store, "ada").audit().list().unwrap();
+        let end = || store.users().set_role(&user("root"), StoreRole::User).unwrap();
+        let outcome = one_after_the_other(&store, end, || look(&admin));
+        assert!(matches!(outcome, Err(Error::AccessDenied { .. })), "{name}: {outcome:?}");
+        assert_eq!(own(&store, "ada").audit().list().unwrap(), before, "{name}");
+        let entry = last(own(&store, "root").audit().list().unwrap());
+        assert_eq!(entry.action, "user.role", "{name}");
+    }
+    let looks: [(&str, fn(&OrganizationSession) -> Result<(), Error>); 4] = [
+        ("role", |session| session.role().map(drop)),
+        ("members", |session| session.members(None, 1).map(drop)),
+        ("list", |session| session.list::<Ticket>().map(drop)),
+        ("sql", |session| session.sql("SELECT 1").all::<i64>().map(drop)),
+    ];
+    for (name, look) in looks {
+        let store = world(None);
+        let admin = store.admin(&user("root"), "work").unwrap();
+        let session = admin.session_in(&organization("acme"), &user("ada")).unwrap();
+        let before = inside(&store, "ada").audit().list().unwrap();
+        let end = || store.users().set_role(&user("root"), StoreRole::User).unwrap();
+        let outcome = one_after_the_other(&store, end, || look(&session));
+        assert!(matches!(outcome, Err(Error::AccessDenied { .. })), "{name}: {outcome:?}");
+        assert_eq!(inside(&store, "ada").audit().list().unwrap(), before, "{name}");
+    }
+}
+
+#[test]
+fn an_open_transaction_in_another_file_ends_with_the_role() {
+    let builder = Store::builder().entity::<Project>().entity::<Task>().partition_per_tenant();
+    let store = builder.temporary().unwrap();
+    for id in ["ada", "root"] {
+        store.users().create(&user(id)).unwrap();
+    }
+    let at_end: [fn(&tenantry::Transaction<'_, tenantry::tenancy::User>) -> Result<(), Error>; 3] =
+        [|tx| tx.insert(&task("Late", 1)).map(drop), |tx| tx.list::<Task>().map(drop), |_| Ok(())];
+    for verb in at_end {
+        store.users().set_role(&user("root"), StoreRole::Admin).unwrap();
+        let session = store.admin(&user("root"), "work").unwrap().session(&user("ada")).unwrap();
+        let outcome = session.transaction(|tx| {
+            tx.insert(&task("Early", 1))?;
+            std::thread::scope(|scope| {
+                scope
+                    .spawn(|| store.users().set_role(&user("root"), StoreRole::User).unwrap())
+                    .join()
+                    .unwrap();
+            });
+            verb(tx)
+        });
+        assert!(matches!(outcome, Err(Error::AccessDenied { .. })), "{outcome:?}");
+        assert_eq!(own(&store, "ada").count::<Task>().unwrap(), 0);
+    }
+    assert!(store.check().unwrap().is_clean(), "{}", store.check().unwrap());
+}
+
+#[test]
+fn an_organization_keeps_an_admin_whoever_comes_first() {
+    for store in worlds() {
+        for round in 0..10 {
+            let acme = organization(&format!("round {round}"));
+            store.organizations().create(&acme).unwrap();
+            for id in ["ada", "grace"] {
+                store.organizations().add_member(&acme, &user(id), Role::Admin).unwrap();
+            }
+            let session = |id: &str| own(&store, id).in_organization(&acme).unwrap();
+            let (ada, grace) = (session("ada").manage().unwrap(), session("grace").manage().unwrap());
+            std::thread::scope(|scope| {
+                if round % 2 == 0 {
+                    scope.spawn(|| ada.set_role(&user("grace"), Role::Member));
+                    scope.spawn(|| grace.set_role(&user("ada"), Role::Member));
+                } else {
+                    scope.spawn(|| session("ada").leave());
+                    scope.spawn(|| session("grace").leave());
+                }
+            });
+            let admins = store
+                .organizations()
+                .members(&acme, None, 10)
+                .unwrap()
+                .into_iter()
+                .filter(|member| member.role == Role::Admin)
+                .count();
+            assert_eq!(admins, 1);
+        }
+    }
+}
+
+#[test]
+fn in_a_process_that_only_reads_a_right_ends_where_it_was_taken_away() {
+    for partitions in [None, Some(2)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app");
+        let mut builder = Store::builder();
+        if let Some(count) = partitions {
+            builder = builder.partitions(count);
+        }
+        let store = builder.open(&path).unwrap();
+        for id in ["ada", "grace"] {
+            store.users().create(&user(id)).unwrap();
+        }
+        let acme = store.organizations().create(&organization("acme")).unwrap();
+        for id in ["ada", "grace"] {
+            store.organizations().add_member(&acme, &user(id), Role::Admin).unwrap();
+        }
+        store.organizations().invite(&acme, &user("carl"), Role::Member, None).unwrap();
+        let reading = Store::builder().read_only().open(&path).unwrap();
+        let admin = inside(&reading, "ada").manage().unwrap();
+        assert_eq!(admin.members(None, 10).unwrap().len(), 2);
+        assert_eq!(admin.invitations(None, 10).unwrap().len(), 1);
+        let refused = admin.member_records(&user("grace"), "work");
+        assert!(matches!(refused, Err(Error::ReadOnly { .. })), "{refused:?}");
+        store.organizations().set_role(&acme, &user("ada"), Role::Member).unwrap();
+        let denied = admin.members(None, 10);
+        assert!(matches!(denied, Err(Error::AccessDenied { .. })), "{denied:?}");
+        let denied = admin.invitations(None, 10);
+        assert!(matches!(denied, Err(Error::AccessDenied { .. })), "{denied:?}");
+        let session = own(&reading, "grace");
+        assert!(session.invitations(None, 10).unwrap().is_empty());
+        store.users().disable(&user("grace")).unwrap();
+        let ended = session.invitations(None, 10);
+        assert!(matches!(ended, Err(Error::Disabled { .. })), "{ended:?}");
+    }
+}
+
+#[test]
+fn invitations_that_have_expired_do_not_keep_others_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let now = std::sync::Arc::new(Mutex::new(Timestamp::from_second(1_000_000).unwrap()));
+    let open = || {
+        let clock = std::sync::Arc::clone(&now);
+        Store::builder().clock(move || *clock.lock().unwrap()).open(&path).unwrap()
+    };
+    let store = open();
+    let acme = store.organizations().create(&organization("acme")).unwrap();
+    store.close().unwrap();
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
+             INSERT INTO _invitation SELECT (SELECT key FROM _organization), 'user ' || i, 'member', 0,
+                 CASE WHEN i > 1 THEN 1000060000000 END FROM n;",
+        )
+        .unwrap();
+    let store = open();
+    let invite = |id: &str| store.organizations().invite(&acme, &user(id), Role::Member, None);
+    assert!(matches!(invite("carl"), Err(Error::LimitExceeded { .. })));
+    // To replace one makes them no more.
+    invite("user 1").unwrap();
+    *now.lock().unwrap() = Timestamp::from_second(1_000_060).unwrap();
+    invite("carl").unwrap();
+    let open = store.organizations().invitations(&acme, None, 10).unwrap();
+    assert_eq!(open.iter().map(|one| one.user.as_str()).collect::<Vec<_>>(), ["carl", "user 1"]);
+}
+
+#[test]
+fn logs_name_the_admin_wherever_a_tenant_moves_and_whenever_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let builder = || Store::builder().entity::<Project>().entity::<Task>();
+    let store = builder().partitions(5).open(folder.path().join("store")).unwrap();
+    for id in ["ada", "grace", "root", "a", "b", "c", "d", "e", "f", "g"] {
+        store.users().create(&user(id)).unwrap();
+    }
+    store.users().set_role(&user("root"), StoreRole::Admin).unwrap();
+    let admin = store.admin(&user("root"), "ticket 4").unwrap();
+    admin.session(&user("ada")).unwrap().insert(&task("Tea", 1)).unwrap();
+    admin.users().rename(&user("ada"), "Ada").unwrap();
+    let log = own(&store, "ada").audit().list().unwrap();
+    let told: Vec<_> = news(&log, 1);
+    assert_eq!(
+        told,
+        [
+            news_of("access", "ada", "root", "ticket 4"),
+            news_of("insert", "ada", "root", "ticket 4"),
+            news_of("user.rename", "root", "root", "ticket 4"),
+        ]
+    );
+    for partition in store.partitions().list().unwrap() {
+        if store.partitions().of_user(&user("ada")).unwrap().unwrap().name != partition.name {
+            store.partitions().move_user(&user("ada"), &partition.name, |_| {}).unwrap();
+            assert_eq!(own(&store, "ada").audit().list().unwrap(), log);
+        }
+    }
+    drop(admin);
+    store.close().unwrap();
+    let store = builder().open(folder.path().join("store")).unwrap();
+    assert_eq!(own(&store, "ada").audit().list().unwrap(), log);
+    assert!(own(&store, "ada").audit().verify().unwrap().is_intact());
+    assert!(store.check().unwrap().is_clean(), "{}", store.check().unwrap());
+}
+
+#[test]
+fn a_look_that_was_undone_leaves_its_transaction_in_the_log() {
+    for store in worlds() {
+        let session = store.admin(&user("root"), "work").unwrap().session(&user("ada")).unwrap();
+        let before = own(&store, "ada").audit().list().unwrap().len();
+        session
+            .transaction(|tx| {
+                let inner = tx.transaction(|inner| {
+                    inner.list::<Task>()?;
+                    Err::<(), _>(Error::aborted("undone"))
+                });
+                assert!(inner.is_err());
+                Ok(())
+            })
+            .unwrap();
+        let told = news(&own(&store, "ada").audit().list().unwrap(), before);
+        assert_eq!(told, [news_of("access", "ada", "root", "work")]);
+    }
+}
+
+#[test]
+fn records_that_are_read_one_after_the_other_end_with_the_role() {
+    for store in worlds() {
+        let ada = own(&store, "ada");
+        let tasks: Vec<Task> = (0..200).map(|number| task(&number.to_string(), number)).collect();
+        ada.insert_many(&tasks).unwrap();
+        let session = store.admin(&user("root"), "work").unwrap().session(&user("ada")).unwrap();
+        let query = session.query::<Task>();
+        let before = ada.audit().list().unwrap().len();
+        let mut records = query.iter().unwrap();
+        records.next().unwrap().unwrap();
+        assert_eq!(ada.audit().list().unwrap().len(), before + 1);
+        session
+            .read(|view| {
+                view.count::<Task>()?;
+                store.users().set_role(&user("root"), StoreRole::User)?;
+                assert!(matches!(view.count::<Task>(), Err(Error::AccessDenied { .. })));
+                Ok(())
+            })
+            .unwrap();
+        let rest: Vec<_> = records.collect();
+        assert!(rest.len() < 199 && matches!(rest.last(), Some(Err(Error::AccessDenied { .. }))));
+        assert!(matches!(query.count(), Err(Error::AccessDenied { .. })));
+        store.users().set_role(&user("root"), StoreRole::Admin).unwrap();
+        // A role that comes back does not bring sessions back.
+        assert!(matches!(query.count(), Err(Error::AccessDenied { .. })));
+    }
+}

@@ -139,8 +139,10 @@ impl AdminSession {
     /// [`Error::UnknownUser`]; [`Error::AccessDenied`] once the role was taken away, as with every
     /// call here.
     pub fn session(&self, user: &impl AsRef<UserId>) -> Result<TenantSession> {
-        self.by().check()?;
-        let (scope, grant, _) = self.store.user_scope(user.as_ref())?;
+        let by = self.by();
+        by.check()?;
+        let found = self.store.user_scope(user.as_ref());
+        let (scope, grant, _) = self.store.found(&by, "session", found)?;
         let grants = vec![grant, Arc::clone(&self.grant)];
         let session =
             TenantSession::new(Arc::clone(&self.store), scope, grants, Some(Arc::clone(&self.authority)));
@@ -161,7 +163,8 @@ impl AdminSession {
         self.session(member)?.in_organization(organization)
     }
 
-    /// The session that writes reference entities, in this admin's name.
+    /// The session that writes reference entities, in this admin's name. What it does and looks at is
+    /// in their log.
     ///
     /// # Errors
     ///
@@ -169,7 +172,10 @@ impl AdminSession {
     pub fn reference(&self) -> Result<ReferenceSession> {
         self.by().check()?;
         let (store, grants) = (Arc::clone(&self.store), vec![Arc::clone(&self.grant)]);
-        Ok(ReferenceSession::new(store, Scope::Reference, grants, Some(Arc::clone(&self.authority))))
+        let session =
+            ReferenceSession::new(store, Scope::Reference, grants, Some(Arc::clone(&self.authority)));
+        session.core().account("session", None, None)?;
+        Ok(session)
     }
 
     /// One aggregate for each owner of an entity's records: how many, the sum, the smallest.

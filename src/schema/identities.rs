@@ -533,9 +533,27 @@ pub(crate) fn count_admins(connection: &Connection, organization: TenantKey) -> 
     Ok(connection.prepare_cached(sql)?.query_row([organization.get()], |row| row.get(0))?)
 }
 
-pub(crate) fn count_invitations(connection: &Connection, organization: TenantKey) -> Result<i64> {
-    let sql = "SELECT count(*) FROM _invitation WHERE organization = ?1";
-    Ok(connection.prepare_cached(sql)?.query_row([organization.get()], |row| row.get(0))?)
+/// How many users an organization has invited beside this one.
+pub(crate) fn count_other_invitations(
+    connection: &Connection,
+    organization: TenantKey,
+    user: &UserId,
+) -> Result<i64> {
+    let sql = "SELECT count(*) FROM _invitation WHERE organization = ?1 AND user <> ?2";
+    let count = connection
+        .prepare_cached(sql)?
+        .query_row(params![organization.get(), user.as_str()], |row| row.get(0))?;
+    Ok(count)
+}
+
+/// Takes away an organization's invitations that nobody can accept any more; how many there were.
+pub(crate) fn remove_expired_invitations(
+    connection: &Connection,
+    organization: TenantKey,
+    now: Timestamp,
+) -> Result<usize> {
+    let sql = "DELETE FROM _invitation WHERE organization = ?1 AND expires <= ?2";
+    Ok(connection.prepare_cached(sql)?.execute(params![organization.get(), now.as_microsecond()])?)
 }
 
 /// Invitations that somebody may still accept, of an organization or to a user, in the order of the

@@ -114,7 +114,8 @@ impl<S: tenancy::Scope> Session<S> {
         let unit = Mutex::new(unit);
         let outcome = { run(&Transaction::new(Verbs::new(core.within(Executor::Unit(&unit))))) };
         let unit = unit.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let result = match outcome {
+        // What a session rests on can end meanwhile in another file.
+        let result = match outcome.and_then(|result| core.check().map(|()| result)) {
             Ok(result) => unit.commit().map(|()| result),
             Err(error) => {
                 drop(unit);
@@ -370,6 +371,15 @@ impl<'x> Core<'x> {
         self.check_grants(connection)
     }
 
+    /// Whether the session is still good, before a read on a connection of its own.
+    fn check_for_reading(&self) -> Result<()> {
+        self.check()?;
+        if self.store.is_read_only() {
+            return self.store.read(|catalog| self.check_grants(catalog));
+        }
+        Ok(())
+    }
+
     fn check_grants(&self, connection: &Connection) -> Result<()> {
         for (position, grant) in self.grants.iter().enumerate() {
             if identities::is_disabled(connection, grant.tenant)? && self.authority.is_none() {
@@ -382,7 +392,8 @@ impl<'x> Core<'x> {
     /// Why a session has ended: its grants are for the user, the organization, the membership, and
     /// what an administrator needs beside.
     fn ended(&self, position: usize) -> Error {
-        if position > 2 || self.grants[position].right == Right::Administer {
+        let administers = matches!(*self.scope, Scope::Administered { .. });
+        if administers || self.grants[position].right == Right::Administer {
             return Error::AccessDenied {
                 reason: "the right to administer has ended, or the tenant is not there any more".to_owned(),
             };
@@ -427,8 +438,14 @@ impl<'x> Core<'x> {
                 self.check()?;
                 read(borrow(view)?.connection()?)
             }
-            Executor::Unit(unit) => read(borrow(unit)?.connection()?),
+            Executor::Unit(unit) => read(self.open(unit)?.connection()?),
         }
+    }
+
+    /// The open transaction, while the session is good: that ends in another file, if at all.
+    fn open<'u>(&self, unit: &'u Mutex<Unit>) -> Result<MutexGuard<'u, Unit>> {
+        self.check()?;
+        borrow(unit)
     }
 
     /// Runs a write: in a transaction of its own, or as one step of the open one. It owns what it
@@ -452,7 +469,7 @@ impl<'x> Core<'x> {
             Executor::View(_) => Err(Error::AccessDenied {
                 reason: "a read scope only reads; write through the session or in a transaction".to_owned(),
             }),
-            Executor::Unit(unit) => borrow(unit)?.nested(|unit| write(&mut self.changes(unit))),
+            Executor::Unit(unit) => self.open(unit)?.nested(|unit| write(&mut self.changes(unit))),
         }
     }
 
@@ -473,7 +490,10 @@ impl<'x> Core<'x> {
                 self.check()?;
                 Ok(Source::View(view))
             }
-            Executor::Unit(unit) => Ok(Source::Unit(unit)),
+            Executor::Unit(unit) => {
+                self.check()?;
+                Ok(Source::Unit(unit))
+            }
         }
     }
 
@@ -496,7 +516,9 @@ impl<'x> Core<'x> {
             Executor::Store | Executor::View(_) => {
                 self.read(|connection| commit::count(connection, tenant, entity))
             }
-            Executor::Unit(unit) => commit::unsigned_count(Some(borrow(unit)?.rows(tenant, entity)?.count)),
+            Executor::Unit(unit) => {
+                commit::unsigned_count(Some(self.open(unit)?.rows(tenant, entity)?.count))
+            }
         }
     }
 
@@ -539,13 +561,17 @@ impl<'x> Core<'x> {
                 [tenant].into_iter().chain(member).collect()
             }
         };
-        let tenants: Vec<TenantKey> =
-            tenants.into_iter().filter(|tenant| *tenant != TenantKey::REFERENCE).collect();
+        // Everybody reads reference records; whoever may write them is in their log.
+        let writes_reference = matches!(*self.scope, Scope::Reference);
+        let tenants: Vec<TenantKey> = tenants
+            .into_iter()
+            .filter(|tenant| *tenant != TenantKey::REFERENCE || writes_reference)
+            .collect();
         let looked = Looked { by, entity };
         match self.executor {
             Executor::Unit(unit) => looked.write(&mut *borrow(unit)?, &tenants),
             Executor::Store | Executor::View(_) => {
-                self.store.account(&self.actor(), self.scope.lane(), &tenants, &looked)
+                self.store.account(&self.actor(), self.scope.lane(), &tenants, &looked, || self.check())
             }
         }
     }
