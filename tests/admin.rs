@@ -1138,3 +1138,205 @@ fn records_that_are_read_one_after_the_other_end_with_the_role() {
         assert!(matches!(query.count(), Err(Error::AccessDenied { .. })));
     }
 }
+
+#[test]
+fn nothing_is_seen_that_can_not_be_put_on_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let builder = || {
+        Store::builder()
+            .entity::<Project>()
+            .entity::<Task>()
+            .entity::<Ticket>()
+            .entity::<Currency>()
+            .cache(1 << 20)
+    };
+    let store = builder().open(&path).unwrap();
+    for id in ["ada", "root"] {
+        store.users().create(&user(id)).unwrap();
+    }
+    let acme = store.organizations().create(&organization("acme")).unwrap();
+    store.organizations().add_member(&acme, &user("ada"), Role::Admin).unwrap();
+    store.users().set_role(&user("root"), StoreRole::Admin).unwrap();
+    let ada = own(&store, "ada");
+    let id = ada.insert(&task("Tea", 3)).unwrap();
+    ada.get(id).unwrap();
+    let admin = store.admin(&user("root"), "work").unwrap();
+    let session = admin.session(&user("ada")).unwrap();
+    let acting = admin.session_in(&acme, &user("ada")).unwrap();
+    let reference = admin.reference().unwrap();
+    let query = session.query::<Task>();
+    let mut begun = query.iter().unwrap();
+    let before = ada.audit().list().unwrap();
+    // As if the disk were full for these entries.
+    rusqlite::Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            "CREATE TRIGGER no_more BEFORE INSERT ON _audit WHEN NEW.action IN ('access', 'quota.set')
+             BEGIN SELECT RAISE(ABORT, 'no'); END",
+        )
+        .unwrap();
+    let unseen: Vec<(&str, Result<(), Error>)> = vec![
+        ("get", session.get(id).map(drop)),
+        ("exists", session.exists(id).map(drop)),
+        ("get_many", session.get_many(&[id]).map(drop)),
+        ("list", session.list::<Task>().map(drop)),
+        ("page", query.page(1).map(drop)),
+        ("iter", begun.next().unwrap().map(drop)),
+        ("count", session.count::<Task>().map(drop)),
+        ("sum", query.sum(Task::POINTS).map(drop)),
+        ("groups", query.group_count(Task::TITLE).map(drop)),
+        ("joined", query.clone().with(Task::PROJECT).list().map(drop)),
+        ("read", session.read(|view| view.get(id)).map(drop)),
+        ("transaction", session.transaction(|tx| tx.get(id)).map(drop)),
+        ("sql", session.sql("SELECT title FROM task").all::<String>().map(drop)),
+        ("explain", session.sql("SELECT title FROM task").explain().map(drop)),
+        ("audit", session.audit().list().map(drop)),
+        ("verify", session.audit().verify().map(drop)),
+        ("invitations", session.invitations(None, 1).map(drop)),
+        ("in_organization", session.in_organization(&acme).map(drop)),
+        ("role", acting.role().map(drop)),
+        ("members", acting.members(None, 1).map(drop)),
+        ("private_audit", acting.private_audit().list().map(drop)),
+        ("manage", acting.manage().map(drop)),
+        ("reference", reference.list::<Currency>().map(drop)),
+        ("session", admin.session(&user("ada")).map(drop)),
+        ("user", admin.users().get(&user("ada")).map(drop)),
+        ("users", admin.users().list(None, 1).map(drop)),
+        ("usage", admin.users().usage(&user("ada"), "task").map(drop)),
+        ("quota", admin.users().set_quota(&user("ada"), "task", None)),
+        ("organization", admin.organizations().get(&acme).map(drop)),
+        ("report", admin.report::<Task>().unwrap().count(5).map(drop)),
+        ("admin", store.admin(&user("root"), "work").map(drop)),
+    ];
+    for (name, outcome) in unseen {
+        assert!(matches!(outcome, Err(Error::Constraint { .. })), "{name}: {outcome:?}");
+    }
+    // What a refusal would have told is not told either.
+    let twice = session.insert(&task("Tea", 3));
+    assert!(twice.is_err() && !matches!(twice, Err(Error::Unique { .. })), "{twice:?}");
+    let missing = session.delete(Id::<Task>::from_uuid(tenantry::Uuid::from_u128(7)));
+    assert!(missing.is_err() && !matches!(missing, Err(Error::NotFound { .. })), "{missing:?}");
+    let member = admin.organizations().add_member(&acme, &user("ada"), Role::Member);
+    assert!(member.is_err() && !matches!(member, Err(Error::Exists { .. })), "{member:?}");
+    let nobody = admin.users().get(&user("nobody"));
+    assert!(nobody.is_err() && !matches!(nobody, Err(Error::UnknownUser { .. })), "{nobody:?}");
+    let refused = session.accept_invitation(&acme);
+    assert!(refused.is_err() && !matches!(refused, Err(Error::NotInvited { .. })), "{refused:?}");
+    assert_eq!(ada.audit().list().unwrap(), before);
+    // The tenant's own session needs no such entry.
+    ada.insert(&task("Dig", 1)).unwrap();
+}
+
+#[test]
+fn an_organizations_admin_is_told_the_same_of_a_stranger_and_of_nobody() {
+    for store in worlds() {
+        store.users().create(&user("some1")).unwrap();
+        let admin = inside(&store, "ada").manage().unwrap();
+        let log = || inside(&store, "ada").audit().list().unwrap();
+        let told = ["some1", "nobdy"].map(|id| {
+            let before = log().len();
+            let answers = [
+                admin.set_role(&user(id), Role::Admin),
+                admin.remove_member(&user(id)),
+                admin.withdraw_invitation(&user(id)),
+                admin.member_records(&user(id), "work").map(drop),
+                admin.invite(&user(id), Role::Member, None),
+                admin.invite(&user(id), Role::Admin, None),
+                admin.withdraw_invitation(&user(id)),
+                admin.withdraw_invitation(&user(id)),
+            ];
+            let entries: Vec<String> = log()[before..]
+                .iter()
+                .map(|entry| {
+                    let number = entry.number - before as u64;
+                    format!("{number} {} {} {:?}", entry.action, entry.outcome, entry.changes)
+                })
+                .collect();
+            format!("{answers:?} {entries:#?}").replace(id, "whoever")
+        });
+        assert_eq!(told[0], told[1]);
+        // An organization that has not invited, and one that does not exist.
+        store.organizations().create(&organization("globex")).unwrap();
+        let stranger = own(&store, "some1");
+        let log = || stranger.audit().list().unwrap();
+        let told = ["globex", "nowher"].map(|id| {
+            let before = log().len();
+            let answers = [
+                stranger.accept_invitation(&organization(id)).map(drop),
+                stranger.decline_invitation(&organization(id)),
+                stranger.in_organization(&organization(id)).map(drop),
+            ];
+            let entries: Vec<String> = log()[before..]
+                .iter()
+                .map(|entry| format!("{} {} {:?}", entry.action, entry.outcome, entry.changes))
+                .collect();
+            format!("{answers:?} {entries:#?}").replace(id, "wherever")
+        });
+        assert_eq!(told[0], told[1]);
+    }
+}
+
+#[test]
+fn an_invitation_gives_what_it_says_once_and_only_to_whom_it_names() {
+    for store in worlds() {
+        let acme = organization("acme");
+        store.users().create(&user("carl")).unwrap();
+        let admin = inside(&store, "ada").manage().unwrap();
+        let carl = own(&store, "carl");
+        // The last word counts.
+        admin.invite(&user("carl"), Role::Admin, None).unwrap();
+        admin.invite(&user("carl"), Role::Member, None).unwrap();
+        assert!(matches!(own(&store, "root").accept_invitation(&acme), Err(Error::NotInvited { .. })));
+        assert!(matches!(own(&store, "root").decline_invitation(&acme), Err(Error::NotInvited { .. })));
+        let session = carl.accept_invitation(&acme).unwrap();
+        assert_eq!(session.role().unwrap(), Role::Member);
+        assert!(matches!(session.manage(), Err(Error::AccessDenied { .. })));
+        // Whoever is sent away does not come back by the same invitation.
+        admin.remove_member(&user("carl")).unwrap();
+        assert!(matches!(carl.accept_invitation(&acme), Err(Error::NotInvited { .. })));
+        // Nor by one that the organization has replaced by making them a member itself.
+        admin.invite(&user("carl"), Role::Admin, None).unwrap();
+        store.organizations().add_member(&acme, &user("carl"), Role::Member).unwrap();
+        store.organizations().remove_member(&acme, &user("carl")).unwrap();
+        assert!(matches!(carl.accept_invitation(&acme), Err(Error::NotInvited { .. })));
+        // A disabled organization takes nobody, and does not say that it is there.
+        admin.invite(&user("carl"), Role::Member, None).unwrap();
+        store.organizations().disable(&acme).unwrap();
+        assert!(carl.invitations(None, 10).unwrap().is_empty());
+        assert!(matches!(carl.accept_invitation(&acme), Err(Error::NotInvited { .. })));
+        assert!(matches!(carl.decline_invitation(&acme), Err(Error::NotInvited { .. })));
+        assert!(matches!(admin.members(None, 1), Err(Error::AccessDenied { .. })));
+        assert!(store.check().unwrap().is_clean(), "{}", store.check().unwrap());
+    }
+}
+
+#[test]
+fn a_store_admin_can_leave_an_organization_without_one() {
+    for store in worlds() {
+        let acme = organization("acme");
+        let admin = store.admin(&user("root"), "closing down").unwrap();
+        admin.organizations().set_role(&acme, &user("ada"), Role::Member).unwrap();
+        admin.organizations().set_role(&acme, &user("grace"), Role::Admin).unwrap();
+        admin.session_in(&acme, &user("grace")).unwrap().leave().unwrap();
+        let entry = last(inside(&store, "ada").audit().action("member.remove").list().unwrap());
+        assert_eq!((entry.actor, entry.admin), (Some(user("grace")), Some(user("root"))));
+        assert!(own(&store, "grace").in_organization(&acme).is_err());
+    }
+}
+
+#[test]
+fn a_look_needs_the_writer_that_its_own_thread_holds() {
+    for store in worlds() {
+        let session = store.admin(&user("root"), "work").unwrap().session(&user("ada")).unwrap();
+        session
+            .transaction(|tx| {
+                tx.insert(&task("Tea", 1))?;
+                assert!(matches!(session.list::<Task>(), Err(Error::Busy { .. })));
+                assert_eq!(tx.list::<Task>()?.len(), 1);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(session.list::<Task>().unwrap().len(), 1);
+    }
+}

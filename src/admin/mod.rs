@@ -22,8 +22,11 @@ use crate::store::{By, Grant, Inner, Organizations, Refusal, Right, Users};
 ///
 /// Whatever it does with a tenant is an entry in that tenant's log, which the tenant can read, with
 /// the admin's name and the reason: changes as they are, and looks as `access`. Lists of users and
-/// organizations are entries in the admin's own log. There is no call that reads the rows of all
-/// tenants: [reports](Self::report) hold one aggregate for each.
+/// organizations are entries in the admin's own log, and so is whom it looked for in vain. There is no
+/// call that reads the rows of all tenants: [reports](Self::report) hold one aggregate for each.
+///
+/// A look that can't be put on record does not happen. So its sessions read only where they could write:
+/// while a thread has a transaction open, through its handle, and else with [`Error::Busy`].
 ///
 /// ```
 /// # use tenantry::{Entity, Store, StoreRole, UserId};
