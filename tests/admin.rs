@@ -1340,3 +1340,112 @@ fn a_look_needs_the_writer_that_its_own_thread_holds() {
         assert_eq!(session.list::<Task>().unwrap().len(), 1);
     }
 }
+
+#[test]
+fn nobody_acts_without_a_reason() {
+    let store = world(None);
+    let admin = store.admin(&user("root"), "work").unwrap();
+    let managing = inside(&store, "ada").manage().unwrap();
+    let longest = "x".repeat(1_000);
+    for reason in ["", " \t ", "two\nlines", &format!("{longest}x")] {
+        let refused = admin.with_reason(reason);
+        assert!(matches!(refused, Err(Error::InvalidInput { .. })), "{reason:?}");
+        let refused = managing.member_records(&user("grace"), reason);
+        assert!(matches!(refused, Err(Error::InvalidInput { .. })), "{reason:?}");
+    }
+    assert_eq!(inside(&store, "grace").private_audit().list().unwrap(), []);
+    admin.with_reason(&longest).unwrap().session(&user("ada")).unwrap();
+    assert_eq!(last(own(&store, "ada").audit().list().unwrap()).reason, Some(longest.clone()));
+    managing.member_records(&user("grace"), &longest).unwrap();
+}
+
+#[test]
+fn managing_ends_with_whatever_it_rests_on() {
+    type End = (&'static str, fn(&Store));
+    let ends: [End; 5] = [
+        ("the user", |store| store.users().disable(&user("ada")).unwrap()),
+        ("the organization", |store| store.organizations().disable(&organization("acme")).unwrap()),
+        ("the membership", |store| {
+            store.organizations().remove_member(&organization("acme"), &user("ada")).unwrap_or_else(
+                |error| {
+                    panic!("the application itself is not bound: {error}");
+                },
+            );
+        }),
+        ("the role", |store| {
+            store.organizations().set_role(&organization("acme"), &user("ada"), Role::Member).unwrap();
+        }),
+        ("the user, who is back", |store| {
+            store.users().disable(&user("ada")).unwrap();
+            store.users().enable(&user("ada")).unwrap();
+        }),
+    ];
+    for (what, end) in ends {
+        for store in worlds() {
+            let managing = inside(&store, "ada").manage().unwrap();
+            let records = managing.member_records(&user("grace"), "case 7").unwrap();
+            let query = records.query::<Note>();
+            end(&store);
+            let denied = |outcome: Result<(), Error>| {
+                assert!(matches!(outcome, Err(Error::AccessDenied { .. })), "{what}: {outcome:?}");
+            };
+            denied(managing.members(None, 10).map(drop));
+            denied(managing.invitations(None, 10).map(drop));
+            denied(managing.invite(&user("carl"), Role::Admin, None));
+            denied(managing.set_role(&user("grace"), Role::Admin));
+            denied(managing.member_records(&user("grace"), "case 7").map(drop));
+            denied(records.list::<Note>().map(drop));
+            denied(records.audit().list().map(drop));
+            denied(records.sql("SELECT 1").all::<i64>().map(drop));
+            denied(records.read(|view| view.count::<Note>()).map(drop));
+            denied(records.transaction(|tx| tx.count::<Note>()).map(drop));
+            denied(query.count().map(drop));
+        }
+    }
+}
+
+#[test]
+fn a_page_of_a_report_has_a_thousand_tenants_at_most() {
+    let store = Store::builder().entity::<Project>().entity::<Task>().temporary().unwrap();
+    for number in 0..1_001 {
+        store.users().create(&user(&format!("{number:04}"))).unwrap();
+    }
+    store.users().set_role(&user("1000"), StoreRole::Admin).unwrap();
+    let admin = store.admin(&user("1000"), "work").unwrap();
+    let page = admin.report::<Task>().unwrap().count(u32::MAX).unwrap();
+    assert_eq!((page.tenants.len(), page.next), (1_000, Some(TenantName::User(user("0999")))));
+}
+
+#[test]
+fn whoever_waits_for_a_reader_while_the_right_ends_sees_nothing() {
+    let store = Store::builder().entity::<Project>().entity::<Task>().readers(1).temporary().unwrap();
+    for id in ["ada", "grace", "root"] {
+        store.users().create(&user(id)).unwrap();
+    }
+    store.users().set_role(&user("root"), StoreRole::Admin).unwrap();
+    let admin = store.admin(&user("root"), "work").unwrap().session(&user("ada")).unwrap();
+    let pause = || std::thread::sleep(std::time::Duration::from_millis(100));
+    let (ada, grace) = (own(&store, "ada"), own(&store, "grace"));
+    let waiting = |wait: &(dyn Fn() -> Result<(), Error> + Sync), end: &dyn Fn() -> Result<(), Error>| {
+        std::thread::scope(|scope| {
+            let waiting = grace.read(|view| {
+                view.count::<Task>()?;
+                let waiting = scope.spawn(wait);
+                pause();
+                end()?;
+                pause();
+                Ok(waiting)
+            });
+            waiting.unwrap().join().unwrap()
+        })
+    };
+    let outcome = waiting(&|| admin.list::<Task>().map(drop), &|| {
+        store.users().set_role(&user("root"), StoreRole::User)
+    });
+    assert!(matches!(outcome, Err(Error::AccessDenied { .. })), "{outcome:?}");
+    let outcome = waiting(&|| ada.read(|_| Ok(())), &|| store.users().disable(&user("ada")));
+    assert!(matches!(outcome, Err(Error::Disabled { .. })), "{outcome:?}");
+    // Not for want of time: nobody waits longer than that for nothing.
+    let outcome = waiting(&|| grace.list::<Task>().map(drop), &|| Ok(()));
+    assert!(outcome.is_ok(), "{outcome:?}");
+}

@@ -360,10 +360,11 @@ impl<'x> Core<'x> {
         }
     }
 
-    /// In a store that another process writes, memory can't tell: ask the file.
+    /// Whether it is still good, now that it has waited for a connection. In a store that another process
+    /// writes, memory can't tell: ask the file.
     fn check_in(&self, connection: &Connection) -> Result<()> {
         if !self.store.is_read_only() {
-            return Ok(());
+            return self.check();
         }
         if self.store.is_spread() {
             return self.store.read(|catalog| self.check_grants(catalog));
