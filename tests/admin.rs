@@ -1449,3 +1449,33 @@ fn whoever_waits_for_a_reader_while_the_right_ends_sees_nothing() {
     let outcome = waiting(&|| grace.list::<Task>().map(drop), &|| Ok(()));
     assert!(outcome.is_ok(), "{outcome:?}");
 }
+
+#[test]
+fn an_open_transaction_in_an_organization_ends_with_the_user_at_its_next_verb() {
+    let builder = Store::builder().entity::<Ticket>().partition_per_tenant();
+    let store = builder.temporary().unwrap();
+    store.users().create(&user("ada")).unwrap();
+    let acme = store.organizations().create(&organization("acme")).unwrap();
+    store.organizations().add_member(&acme, &user("ada"), Role::Admin).unwrap();
+    let session = inside(&store, "ada");
+    let ticket = || Ticket { title: "Late".into(), cost: 1.0 };
+    let outcome = session.transaction(|tx| {
+        let id = tx.insert(&ticket())?;
+        std::thread::scope(|scope| {
+            scope.spawn(|| store.users().disable(&user("ada")).unwrap()).join().unwrap();
+        });
+        let ended = |outcome: Result<(), Error>| {
+            assert!(matches!(outcome, Err(Error::Disabled { .. })), "{outcome:?}");
+        };
+        ended(tx.insert(&ticket()).map(drop));
+        ended(tx.get(id).map(drop));
+        ended(tx.get_many(&[id]).map(drop));
+        ended(tx.count::<Ticket>().map(drop));
+        ended(tx.list::<Ticket>().map(drop));
+        ended(tx.delete(id));
+        Ok(())
+    });
+    assert!(matches!(outcome, Err(Error::Disabled { .. })), "{outcome:?}");
+    store.users().enable(&user("ada")).unwrap();
+    assert_eq!(inside(&store, "ada").count::<Ticket>().unwrap(), 0);
+}
