@@ -32,7 +32,10 @@ pub use tenantry_derive::{Choice, Entity};
 pub use uuid::Uuid;
 
 pub use admin::{AdminSession, TenantReport, TenantReportPage};
-pub use audit::{AuditEntry, ChainProblem, Change, TypedChange, Verification};
+pub use audit::{
+    AuditEntry, ChainProblem, Change, Missing, MissingColumn, Refusals, StateAt, TypedChange, Verification,
+    Version,
+};
 pub use check::{Finding, Report};
 pub use entity::{
     AsNested, Column, ColumnDefinition, ColumnKind, Definition, Direction, Entity, Field, Fields, Id,
@@ -50,8 +53,9 @@ pub use query::{Cursor, DynamicColumn, Filter, Number, Order, Ordered, Patch, Te
 pub use quota::{Quota, QuotaKind, Usage};
 pub use schema::Partitioning;
 pub use session::{
-    Audit, AuditPage, Dynamic, Joined, JoinedPage, MemberRecords, OrganizationAdmin, OrganizationSession,
-    Page, Pair, Query, Records, ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,
+    Audit, AuditEntries, AuditPage, ChangedRecord, Dynamic, Joined, JoinedPage, MemberRecords,
+    OrganizationAdmin, OrganizationSession, Page, Pair, Query, Records, ReferenceSession, Session,
+    TenantSession, Transaction, Upserted, Verbs,
 };
 pub use sql::{PlanStep, Sql, SqlCancel, SqlColumn, SqlLimits, SqlRow, SqlRows, SqlStream};
 pub use store::{
