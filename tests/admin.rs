@@ -916,7 +916,8 @@ fn whoever_waits_for_the_writer_while_the_role_ends_sees_nothing() {
             move || look(&admin)
         });
     }
-    let looks: [(&str, fn(&OrganizationSession) -> Result<(), Error>); 4] = [
+    type LookInside = (&'static str, fn(&OrganizationSession) -> Result<(), Error>);
+    let looks: [LookInside; 4] = [
         ("role", |session| session.role().map(drop)),
         ("members", |session| session.members(None, 1).map(drop)),
         ("list", |session| session.list::<Ticket>().map(drop)),
@@ -960,7 +961,8 @@ fn an_open_transaction_in_another_file_ends_with_the_role() {
     for id in ["ada", "root"] {
         store.users().create(&user(id)).unwrap();
     }
-    let at_end: [fn(&tenantry::Transaction<'_, tenantry::tenancy::User>) -> Result<(), Error>; 3] =
+    type Verb = fn(&tenantry::Transaction<'_, tenantry::tenancy::User>) -> Result<(), Error>;
+    let at_end: [Verb; 3] =
         [|tx| tx.insert(&task("Late", 1)).map(drop), |tx| tx.list::<Task>().map(drop), |_| Ok(())];
     for verb in at_end {
         store.users().set_role(&user("root"), StoreRole::Admin).unwrap();

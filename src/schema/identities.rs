@@ -503,6 +503,12 @@ pub(crate) fn invite(
     Ok(())
 }
 
+/// A time that no clock reaches must not read as none, which would be for ever.
+fn expiry(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>> {
+    let stored: Option<i64> = row.get(column)?;
+    stored.map(|_| time(row, column)).transpose()
+}
+
 pub(crate) fn find_invitation(
     connection: &Connection,
     organization: TenantKey,
@@ -510,10 +516,7 @@ pub(crate) fn find_invitation(
 ) -> Result<Option<StoredInvitation>> {
     let sql = "SELECT role, expires FROM _invitation WHERE organization = ?1 AND user = ?2";
     one(connection, sql, params![organization.get(), user.as_str()], |row| {
-        Ok(StoredInvitation {
-            role: Role::from_stored(&row.get::<_, String>(0)?)?,
-            expires: row.get::<_, Option<i64>>(1)?.and_then(time_from_micros),
-        })
+        Ok(StoredInvitation { role: Role::from_stored(&row.get::<_, String>(0)?)?, expires: expiry(row, 1)? })
     })
 }
 
@@ -584,7 +587,7 @@ pub(crate) fn invitations(
             user: UserId::new(row.get::<_, String>(2)?).map_err(damaged)?,
             role: Role::from_stored(&row.get::<_, String>(3)?)?,
             created: time(row, 4)?,
-            expires: row.get::<_, Option<i64>>(5)?.and_then(time_from_micros),
+            expires: expiry(row, 5)?,
         })
     })
 }
