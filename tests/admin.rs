@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tenantry::{
-    AuditEntry, Entity, Error, Id, OrganizationId, OrganizationSession, Quota, Role, SqlLimits, Store,
-    StoreRole, TenantName, TenantSession, Timestamp, UserId, column,
+    AuditEntry, Entity, Error, Id, LogRetention, OrganizationId, OrganizationSession, Quota, Role, SqlLimits,
+    Store, StoreRole, TenantName, TenantSession, Timestamp, UserId, column,
 };
 
 #[derive(Debug, Clone, PartialEq, Entity)]
@@ -238,6 +238,7 @@ fn each_verb_of_an_admins_session_leaves_an_entry_in_the_tenants_log() {
         let missing: Id<Task> = Id::from_uuid(tenantry::Uuid::from_u128(7));
         let admin = store.admin(&user("root"), "work").unwrap();
         let session = admin.session(&user("ada")).unwrap();
+        let anchor = ada.audit().head().unwrap();
         let length = || ada.audit().list().unwrap().len();
         let fields = || tenantry::Fields::new().with("title", "Dynamic").with("points", 1_i64);
         let tasks = || session.dynamic("task").unwrap();
@@ -295,6 +296,8 @@ fn each_verb_of_an_admins_session_leaves_an_entry_in_the_tenants_log() {
                     session.audit().export_cloud_events(&mut Vec::new()).map(drop)
                 }),
                 ("audit.verify", &|| session.audit().verify().map(drop)),
+                ("audit.verify_against", &|| session.audit().verify_against(&anchor).map(drop)),
+                ("audit.head", &|| session.audit().head().map(drop)),
                 ("invitations", &|| session.invitations(None, 10).map(drop)),
                 ("dynamic.get", &|| tasks().get(Id::from_uuid(id.uuid())).map(drop)),
                 ("dynamic.find", &|| tasks().find(Id::from_uuid(id.uuid())).map(drop)),
@@ -354,6 +357,8 @@ fn each_call_on_users_and_organizations_leaves_an_entry_in_the_log_of_whom_it_to
         let admin = store.admin(&user("root"), "work").unwrap();
         let acme = organization("acme");
         let quota = Some(Quota::none().rows(100));
+        let (nothing, now) = (LogRetention::default(), Some(Timestamp::now()));
+        let payloads = LogRetention { payloads_before: now, ..nothing };
         each_leaves_an_entry(
             &[
                 ("get", &|| admin.users().get(&user("ada")).map(drop)),
@@ -365,6 +370,8 @@ fn each_call_on_users_and_organizations_leaves_an_entry_in_the_log_of_whom_it_to
                 ("invitations", &|| admin.users().invitations(&user("ada"), None, 10).map(drop)),
                 ("set_quota", &|| admin.users().set_quota(&user("ada"), "task", quota)),
                 ("set_role", &|| admin.users().set_role(&user("ada"), StoreRole::User)),
+                ("expire_log, nothing", &|| admin.users().expire_log(&user("ada"), nothing).map(drop)),
+                ("expire_log", &|| admin.users().expire_log(&user("ada"), payloads).map(drop)),
                 ("report", &|| admin.report::<Task>()?.count(100).map(drop)),
                 ("report.sum", &|| admin.report::<Task>()?.sum(Task::POINTS, 100).map(drop)),
                 ("report_of", &|| admin.report_of("task")?.count(100).map(drop)),
@@ -383,6 +390,8 @@ fn each_call_on_users_and_organizations_leaves_an_entry_in_the_log_of_whom_it_to
                 ("withdraw", &|| admin.organizations().withdraw_invitation(&acme, &user("carl"))),
                 ("set_quota", &|| admin.organizations().set_quota(&acme, "ticket", quota)),
                 ("set_role", &|| admin.organizations().set_role(&acme, &user("grace"), Role::Member)),
+                ("expire_log, nothing", &|| admin.organizations().expire_log(&acme, nothing).map(drop)),
+                ("expire_log", &|| admin.organizations().expire_log(&acme, payloads).map(drop)),
                 ("report", &|| admin.report::<Ticket>()?.count(100).map(drop)),
                 ("session_in", &|| admin.session_in(&acme, &user("grace")).map(drop)),
             ],
@@ -811,6 +820,7 @@ fn whoever_has_ended_learns_nothing_more() {
             denied(admin.users().set_quota(&id, "task", quota), "set_quota");
             denied(admin.users().set_pool(&id, tenantry::PoolClass::Shared), "set_pool");
             denied(admin.users().set_role(&id, StoreRole::Admin), "set_role");
+            denied(admin.users().expire_log(&id, LogRetention::default()).map(drop), "expire_log");
             denied(admin.session(&id).map(drop), "session");
             denied(manage.member_records(&id, "work").map(drop), "member_records");
             denied(manage.set_role(&id, Role::Admin), "a member's role");
@@ -831,6 +841,7 @@ fn whoever_has_ended_learns_nothing_more() {
             denied(admin.organizations().set_pool(&id, tenantry::PoolClass::Shared), "set_pool");
             denied(admin.organizations().member_usage(&id, &user("ada"), "note").map(drop), "member_usage");
             denied(admin.organizations().set_member_quota(&id, &user("ada"), "note", quota), "member quota");
+            denied(admin.organizations().expire_log(&id, LogRetention::default()).map(drop), "expire_log");
             denied(session.accept_invitation(&id).map(drop), "accept");
             denied(session.decline_invitation(&id), "decline");
         }

@@ -97,6 +97,7 @@ impl TenantSession {
         organization: &impl AsRef<OrganizationId>,
     ) -> Result<OrganizationSession> {
         let core = self.core();
+        core.admit(organization.as_ref())?;
         let accepted = core.store.accept_invitation(&core.by([]), self.user(), organization.as_ref());
         core.told("invitation.accept", accepted)?;
         self.in_organization(organization)
@@ -109,6 +110,7 @@ impl TenantSession {
     /// [`Error::NotInvited`].
     pub fn decline_invitation(&self, organization: &impl AsRef<OrganizationId>) -> Result<()> {
         let core = self.core();
+        core.admit(organization.as_ref())?;
         let declined = core.store.decline_invitation(&core.by([]), self.user(), organization.as_ref());
         core.told("invitation.decline", declined)
     }
@@ -129,6 +131,7 @@ impl Core<'static> {
             actor: self.actor(),
             name: self.scope.user().cloned(),
             grants: self.grants.iter().cloned().chain(more).collect(),
+            limits: self.limits().cloned(),
         }
     }
 }
@@ -242,7 +245,8 @@ impl OrganizationAdmin {
             None => (self.session.user(), mark),
         };
         let authority = Authority { admin: admin.clone(), mark, reason: reason.to_owned() };
-        let records = MemberRecords::new(Arc::clone(&core.store), scope, grants, Some(Arc::new(authority)));
+        let records = MemberRecords::new(Arc::clone(&core.store), scope, grants, Some(Arc::new(authority)))
+            .limited(core.limits().cloned());
         records.core().account("session", None, None)?;
         Ok(records)
     }

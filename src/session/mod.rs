@@ -3,6 +3,7 @@
 mod dynamic;
 mod entries;
 mod history;
+mod limits;
 mod manage;
 mod query;
 mod records;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 pub use dynamic::Dynamic;
 pub use entries::AuditEntries;
 pub use history::{Audit, AuditPage, ChangedRecord};
+pub(crate) use limits::Limits;
 pub use manage::{MemberRecords, OrganizationAdmin};
 pub use query::{Joined, JoinedPage, Page, Pair, Query};
 pub use records::Records;
@@ -39,13 +41,16 @@ use crate::schema::identities;
 use crate::scope::Scope;
 use crate::sql::SqlLimits;
 use crate::statement::{Reach, Select, Table};
-use crate::store::{Asking, Begun, Grant, Inner, Looked, Right, Snapshot};
+use crate::store::{
+    Asking, Begun, By, ExpiredLog, Grant, Inner, LogRetention, Looked, Refusal, Right, Snapshot,
+};
 use crate::tenancy;
 
 /// A session bound to one tenant scope; see [`TenantSession`] and [`OrganizationSession`].
 ///
 /// Cheap to clone, `Send + Sync`. Its verbs are those of [`Verbs`]. It stops working, at its next
-/// call, when its user is disabled or its membership ends.
+/// call, when its user is disabled or its membership ends; and one from a token, with all that was made
+/// from it, when the token expires.
 pub struct Session<S: tenancy::Scope> {
     verbs: Verbs<'static, S>,
     sql_limits: SqlLimits,
@@ -72,8 +77,14 @@ impl<S: tenancy::Scope> Session<S> {
     ) -> Self {
         let sql_limits = store.sql_limits();
         let (scope, grants) = (Arc::new(scope), grants.into());
-        let core = Core { store, scope, grants, authority, executor: Executor::Store };
+        let core = Core { store, scope, grants, authority, limits: None, executor: Executor::Store };
         Self { verbs: Verbs::new(core), sql_limits }
+    }
+
+    /// The same session with what its token allows.
+    pub(crate) fn limited(mut self, limits: Option<Arc<Limits>>) -> Self {
+        self.verbs.core.limits = limits;
+        self
     }
 
     pub(crate) fn core(&self) -> &Core<'static> {
@@ -116,7 +127,8 @@ impl<S: tenancy::Scope> Session<S> {
         let unit = Mutex::new(unit);
         let outcome = { run(&Transaction::new(Verbs::new(core.within(Executor::Unit(&unit))))) };
         let unit = unit.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // What a session rests on can end meanwhile in another file.
+        // What is not committed when the session's token expires is not kept; and what a session rests on can
+        // end meanwhile in another file.
         let result = match outcome.and_then(|result| core.check().map(|()| result)) {
             Ok(result) => unit.commit().map(|()| result),
             Err(error) => {
@@ -178,6 +190,26 @@ impl<S: tenancy::Scope> Session<S> {
     }
 }
 
+impl ReferenceSession {
+    /// Deletes of the log of the reference entities what need not be kept any longer, as
+    /// [`Users::expire_log`](crate::Users::expire_log) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Users::expire_log`](crate::Users::expire_log).
+    pub fn expire_log(&self, retention: LogRetention) -> Result<ExpiredLog> {
+        let (core, log) = (self.core(), TenantKey::REFERENCE);
+        core.check()?;
+        let by = By {
+            actor: core.actor(),
+            name: None,
+            grants: Arc::clone(&core.grants),
+            limits: core.limits.clone(),
+        };
+        core.store.expire_logs(&by, log, &[log], retention)
+    }
+}
+
 impl TenantSession {
     /// The user.
     #[must_use]
@@ -189,18 +221,21 @@ impl TenantSession {
     ///
     /// # Errors
     ///
-    /// [`Error::NotMember`], whether or not the organization exists, and [`Error::Disabled`] if
-    /// it is; both are noted in the user's own log.
+    /// [`Error::NotMember`], whether or not the organization exists; [`Error::Disabled`] if
+    /// it is; [`Error::AccessDenied`] if the session is from a token that is for another organization. All are
+    /// noted in the user's own log.
     pub fn in_organization(&self, organization: &impl AsRef<OrganizationId>) -> Result<OrganizationSession> {
-        let core = self.core();
+        let (core, organization) = (self.core(), organization.as_ref());
         core.check()?;
+        core.admit(organization)?;
         let (grant, mark) = core.grants.first().zip(core.scope.mark()).ok_or(Error::Closed)?;
         let asking = Asking { user: core.user(), mark, grant: Arc::clone(grant), actor: core.actor() };
-        let (scope, mut grants) = core.store.member_scope(asking, organization.as_ref())?;
+        let (scope, mut grants) = core.store.member_scope(asking, organization)?;
         // What an administrator's session rests on beside.
         grants.extend(core.grants.iter().filter(|grant| grant.right == Right::Administer).cloned());
         let session =
-            OrganizationSession::new(Arc::clone(&core.store), scope, grants, core.authority.clone());
+            OrganizationSession::new(Arc::clone(&core.store), scope, grants, core.authority.clone())
+                .limited(core.limits.clone());
         session.core().account("session", None, None)?;
         Ok(session)
     }
@@ -225,7 +260,7 @@ impl OrganizationSession {
         }
     }
 
-    /// The user's role in the organization, now.
+    /// The user's role in the organization, now; in a session from a token, the lesser of that and the token's.
     ///
     /// # Errors
     ///
@@ -245,7 +280,7 @@ impl OrganizationSession {
             core.check_in(connection)?;
             identities::find_member(connection, organization, user)?
                 .filter(|m| m.active)
-                .map(|m| m.role)
+                .map(|m| core.narrowed(m.role))
                 .ok_or_else(not_member)
         })
     }
@@ -299,6 +334,8 @@ pub(crate) struct Core<'x> {
     grants: Arc<[Arc<Grant>]>,
     /// Of an administrator who acts for the tenant.
     authority: Option<Arc<Authority>>,
+    /// Of the token that the session was made from.
+    limits: Option<Arc<Limits>>,
     executor: Executor<'x>,
 }
 
@@ -342,6 +379,7 @@ impl<'x> Core<'x> {
             scope: Arc::clone(&self.scope),
             grants: Arc::clone(&self.grants),
             authority: self.authority.clone(),
+            limits: self.limits.clone(),
             executor,
         }
     }
@@ -356,9 +394,52 @@ impl<'x> Core<'x> {
 
     /// Whether the session is still good.
     pub(crate) fn check(&self) -> Result<()> {
+        self.check_time()?;
         match self.grants.iter().position(|grant| grant.is_revoked()) {
             None => Ok(()),
             Some(position) => Err(self.ended(position)),
+        }
+    }
+
+    /// Whether the session's token is still good.
+    fn check_time(&self) -> Result<()> {
+        self.limits.as_ref().map_or(Ok(()), |limits| limits.check())
+    }
+
+    /// Whether the session's token is for this organization. To be asked before anything is looked up, so that the answer
+    /// tells nothing of the organization.
+    fn admit(&self, organization: &OrganizationId) -> Result<()> {
+        if self.limits.as_ref().is_none_or(|limits| limits.allow(organization)) {
+            return Ok(());
+        }
+        let error = Error::AccessDenied { reason: "the token is for another organization".to_owned() };
+        Err(self.refused(("organization", organization.to_string()), error))
+    }
+
+    /// Whether the session may use what the store's records grant its user as an administrator.
+    pub(crate) fn may_act_as_admin(&self) -> bool {
+        self.limits.as_ref().is_none_or(|limits| limits.allow_admin())
+    }
+
+    /// What the session's token allows.
+    pub(crate) fn limits(&self) -> Option<&Arc<Limits>> {
+        self.limits.as_ref()
+    }
+
+    /// A role of the store's records, or less.
+    fn narrowed(&self, granted: Role) -> Role {
+        if self.may_act_as_admin() { granted } else { Role::Member }
+    }
+
+    /// Puts a refusal on record in the user's log, and gives the error back.
+    pub(crate) fn refused(&self, what: (&'static str, String), error: Error) -> Error {
+        match self.scope.user_key() {
+            Some(user) => {
+                let refusal = Refusal { user, actor: self.actor(), outcome: "not_allowed", what: Some(what) };
+                self.store.refuse(refusal, error)
+            }
+            // The application itself has no log of its own.
+            None => error,
         }
     }
 

@@ -10,7 +10,7 @@ use super::access::{By, Right};
 use super::change::{Change, Mirror};
 use super::invitations::{demoted, keeps_an_admin};
 use super::quotas::Owner;
-use super::{Inner, PoolClass, absent_as_none};
+use super::{ExpiredLog, Inner, LogRetention, PoolClass, absent_as_none};
 use crate::commit::Unit;
 use crate::entity::{Tenancy, Value};
 use crate::error::{Error, Result};
@@ -254,6 +254,35 @@ impl<'s> Users<'s> {
         self.store.stats_of(key)
     }
 
+    /// Deletes of a user's log what need not be kept any longer: payloads, or whole entries. The log says so
+    /// itself and stays verifiable. It takes several transactions, so that others can write in between; if it
+    /// ends in the middle, the next call finishes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUser`]; [`Error::InvalidInput`] for a time in the future; [`Error::Corrupt`] if the
+    /// log does not verify, of which nothing is deleted then; [`Error::Busy`] while the user is being moved
+    /// to another partition.
+    ///
+    /// ```
+    /// # use tenantry::{Entity, LogRetention, Store, Timestamp, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// let ada = store.users().create(&UserId::new("ada")?)?;
+    /// let session = store.session(&ada)?;
+    /// session.insert(&Task { title: "Tea".into() })?;
+    /// let old = LogRetention { payloads_before: Some(Timestamp::now()), ..LogRetention::default() };
+    /// assert_eq!(store.users().expire_log(&ada, old)?.payloads, 2);
+    /// assert!(session.audit().list()?[1].changes.is_none());
+    /// assert!(session.audit().verify()?.is_intact());
+    /// # Ok(()) }
+    /// ```
+    pub fn expire_log(&self, id: &impl AsRef<UserId>, retention: LogRetention) -> Result<ExpiredLog> {
+        let key = self.key(id.as_ref(), "audit.expire")?;
+        self.store.expire_logs(&self.by, key, &[key], retention)
+    }
+
     /// The organizations that a user is a member of, and the role in each.
     ///
     /// # Errors
@@ -486,6 +515,21 @@ impl<'s> Organizations<'s> {
             Ok(Owner { home, tenant: member.key, tenancy: Tenancy::Member })
         });
         self.told(organization, by, found)
+    }
+
+    /// Deletes of an organization's log, and of those of all who are or were its members, what need not be
+    /// kept any longer, as [`Users::expire_log`] does. What went, of all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownOrganization`], and as [`Users::expire_log`]; logs that came before the one that
+    /// failed are done.
+    pub fn expire_log(&self, id: &impl AsRef<OrganizationId>, retention: LogRetention) -> Result<ExpiredLog> {
+        let home = self.key(id.as_ref(), "audit.expire")?;
+        let members = self.store.read(|connection| identities::all_members(connection, home))?;
+        let members = members.into_iter().map(|(member, ..)| member.key);
+        let logs: Vec<TenantKey> = std::iter::once(home).chain(members).collect();
+        self.store.expire_logs(&self.by, home, &logs, retention)
     }
 
     /// What an organization and its members hold, and what sessions in it did since the store was

@@ -32,6 +32,9 @@ use crate::statement::Table;
 
 /// How often a moment is looked for in which nobody changes who exists.
 const CHECKS: usize = 20;
+/// How many refused tokens are remembered.
+#[cfg(feature = "jwt")]
+const NOTED_TOKENS: usize = 1_024;
 /// How long a process that only reads waits before it looks again where a tenant is.
 const POLL: Duration = Duration::from_millis(1);
 
@@ -54,6 +57,9 @@ pub(crate) struct Inner {
     pub(crate) grants: Grants,
     pending: Mutex<Pending>,
     refusals: Mutex<Vec<Refusal>>,
+    /// Refused tokens that are in their users' logs, by hash, so that sending one again writes nothing.
+    #[cfg(feature = "jwt")]
+    pub(super) noted_tokens: Mutex<hashlink::LruCache<[u8; 32], ()>>,
     clock: Clock,
     closed: AtomicBool,
     _folder: Option<tempfile::TempDir>,
@@ -139,6 +145,8 @@ impl Inner {
             grants: Grants::default(),
             pending: Mutex::default(),
             refusals: Mutex::default(),
+            #[cfg(feature = "jwt")]
+            noted_tokens: Mutex::new(hashlink::LruCache::new(NOTED_TOKENS)),
             clock: parts.clock,
             closed: AtomicBool::new(false),
             _folder: parts.folder,
@@ -165,6 +173,11 @@ impl Inner {
 
     pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    #[cfg(feature = "jwt")]
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     pub(crate) fn is_read_only(&self) -> bool {

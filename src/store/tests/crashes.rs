@@ -1,6 +1,6 @@
 //! The process ends at every moment between two commits of a change in turn: of moving a user or an
 //! organization, of spreading a store otherwise, of changing who exists, of deleting a reference
-//! record. Whatever the moment, the store opens, is clean, and every tenant is whole in one file.
+//! record, of deleting what has expired of logs. Whatever the moment, the store opens, is clean, and every tenant is whole in one file.
 //!
 //! The process that ends is this test binary again, running the one test `child`.
 
@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 use rusqlite::Connection;
 
 use crate::{
-    AuditEntry, Builder, Durability, Entity, Error, Id, OrganizationId, Partitioning, Record, Result, Role,
-    Store, StoreRole, TenantSession, UserId,
+    AuditEntry, Builder, Durability, Entity, Error, Id, LogRetention, OrganizationId, Partitioning, Record,
+    Result, Role, Store, StoreRole, TenantSession, Timestamp, UserId,
 };
 
 #[derive(Debug, Clone, PartialEq, Entity)]
@@ -91,6 +91,12 @@ fn furnish(folder: &Path) {
     }
     store.users().create(&user_id("root")).unwrap();
     store.users().set_role(&user_id("root"), StoreRole::Admin).unwrap();
+    // Logs of which something has expired move as others do.
+    let third = session(&store, "ada").audit().list().unwrap()[2].time;
+    let old = LogRetention { payloads_before: Some(Timestamp::now()), entries_before: Some(third) };
+    assert!(store.users().expire_log(&user_id("ada"), old).unwrap().entries == 2);
+    assert!(store.organizations().expire_log(&acme(), old).unwrap().payloads > 2);
+    session(&store, "ada").insert(&Task { title: "after".into(), price: Some(kept), parent: None }).unwrap();
     // The hashes are salted, so one partition could be everybody's.
     let mut neighbours = 0;
     while store.partitions().list().unwrap().len() < 2 {
@@ -170,6 +176,14 @@ fn change(store: &Store, what: &str) -> Result<()> {
                 Some(record) => store.reference().delete(record.id),
                 None => Ok(()),
             }
+        }
+        "expire logs" => {
+            let now = Some(Timestamp::now());
+            let old = LogRetention { payloads_before: now, entries_before: now };
+            for id in ["ada", "grace"] {
+                store.users().expire_log(&user_id(id), old)?;
+            }
+            store.organizations().expire_log(&acme(), old).map(drop)
         }
         other => panic!("{other}"),
     }
@@ -259,6 +273,19 @@ fn assert_by_admin(store: &Store) {
     }
 }
 
+/// What is gone is the oldest, and the log says so before anything goes.
+fn assert_expired_as_stated(logs: &[Vec<AuditEntry>], wanted: &[Vec<AuditEntry>]) {
+    for (log, wanted) in logs.iter().zip(wanted) {
+        let newest = wanted.last().unwrap().number;
+        let states = log.last().unwrap().number > newest;
+        let kept: Vec<u64> =
+            log.iter().map(|entry| entry.number).filter(|number| *number <= newest).collect();
+        let oldest = wanted.len() - kept.len();
+        assert!(kept.iter().copied().eq(wanted[oldest..].iter().map(|entry| entry.number)), "{kept:?}");
+        assert!(states || log == wanted, "{log:#?}");
+    }
+}
+
 fn at_every_moment(what: &str, durability: &str) {
     at_moments(what, durability, 1);
 }
@@ -279,6 +306,10 @@ fn at_moments(what: &str, durability: &str, step: usize) {
             let report = store.check().unwrap();
             assert!(report.is_clean(), "{what}, moment {moment}: {report}");
             let mut seen = look(&store);
+            if what == "expire logs" {
+                assert_expired_as_stated(&seen.logs, &wanted.logs);
+                seen.logs.clone_from(&wanted.logs);
+            }
             if who_exists {
                 // What the organization's log says of others is not what this is about.
                 for (log, wanted) in seen.logs.iter_mut().zip(&wanted.logs) {
@@ -291,6 +322,12 @@ fn at_moments(what: &str, durability: &str, step: usize) {
                 change(&store, what)
                     .unwrap_or_else(|error| panic!("{what}, again after moment {moment}: {error}"));
                 assert_eq!(store.check().unwrap().to_string().split(": ").nth(1), Some("clean"));
+            }
+            if what == "expire logs" {
+                for log in look(&store).logs {
+                    assert!(log.iter().all(|entry| entry.action == "audit.expire"), "{moment}: {log:#?}");
+                    assert!(log.last().unwrap().changes.is_some());
+                }
             }
             if who_exists {
                 // Partitions look at the catalog again, also at what they have carried out.
@@ -327,6 +364,12 @@ fn an_organization_that_moves() {
 fn a_store_that_is_spread_otherwise() {
     // Its moves are those of the others.
     at_moments("spread otherwise", "full", 5);
+}
+
+#[test]
+fn logs_that_expire() {
+    at_every_moment("expire logs", "full");
+    at_every_moment("expire logs", "normal");
 }
 
 #[test]
