@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Mutex;
-use std::time::Duration;
 
 use tenantry::{
     AuditEntry, Entity, Error, Id, LogRetention, OrganizationId, OrganizationSession, Quota, Role, SqlLimits,
@@ -226,126 +225,6 @@ fn each_leaves_an_entry(calls: &[Call<'_>], length: &dyn Fn() -> usize) {
         let before = length();
         call().unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(length() > before, "{name} left no entry");
-    }
-}
-
-#[test]
-fn each_verb_of_an_admins_session_leaves_an_entry_in_the_tenants_log() {
-    for store in worlds() {
-        let ada = own(&store, "ada");
-        let project = ada.insert(&Project { name: "Garden".into() }).unwrap();
-        let id = ada.insert(&Task { project: Some(project), ..task("Tea", 3) }).unwrap();
-        let missing: Id<Task> = Id::from_uuid(tenantry::Uuid::from_u128(7));
-        let admin = store.admin(&user("root"), "work").unwrap();
-        let session = admin.session(&user("ada")).unwrap();
-        let anchor = ada.audit().head().unwrap();
-        let length = || ada.audit().list().unwrap().len();
-        let fields = || tenantry::Fields::new().with("title", "Dynamic").with("points", 1_i64);
-        let tasks = || session.dynamic("task").unwrap();
-        each_leaves_an_entry(
-            &[
-                ("admin.session", &|| admin.session(&user("ada")).map(drop)),
-                ("get", &|| session.get(id).map(drop)),
-                ("find", &|| session.find(id).map(drop)),
-                ("find, missing", &|| session.find(missing).map(drop)),
-                ("get_many", &|| session.get_many(&[id]).map(drop)),
-                ("exists", &|| session.exists(id).map(drop)),
-                ("count", &|| session.count::<Task>().map(drop)),
-                ("list", &|| session.list::<Task>().map(drop)),
-                ("query.list", &|| session.query::<Task>().list().map(drop)),
-                ("query.page", &|| session.query::<Task>().page(5).map(drop)),
-                ("query.first", &|| session.query::<Task>().first().map(drop)),
-                ("query.one", &|| session.query::<Task>().one().map(drop)),
-                ("query.iter", &|| session.query::<Task>().iter()?.try_for_each(|record| record.map(drop))),
-                ("query.exists", &|| session.query::<Task>().exists().map(drop)),
-                ("query.count", &|| session.query::<Task>().filter(Task::POINTS.gt(1)).count().map(drop)),
-                ("query.sum", &|| session.query::<Task>().sum(Task::POINTS).map(drop)),
-                ("query.average", &|| session.query::<Task>().average(Task::POINTS).map(drop)),
-                ("query.min", &|| session.query::<Task>().min(Task::POINTS).map(drop)),
-                ("query.max", &|| session.query::<Task>().max(Task::POINTS).map(drop)),
-                ("query.group_count", &|| session.query::<Task>().group_count(Task::TITLE).map(drop)),
-                ("joined.list", &|| session.query::<Task>().with(Task::PROJECT).list().map(drop)),
-                ("joined.page", &|| session.query::<Task>().with(Task::PROJECT).page(5).map(drop)),
-                ("read", &|| session.read(|view| view.list::<Task>()).map(drop)),
-                ("transaction", &|| session.transaction(|tx| tx.list::<Task>()).map(drop)),
-                ("transaction, given up", &|| {
-                    let gone = session.transaction(|tx| {
-                        tx.list::<Task>()?;
-                        Err::<(), _>(Error::aborted("no"))
-                    });
-                    assert!(gone.is_err());
-                    Ok(())
-                }),
-                ("sql", &|| session.sql("SELECT count(*) FROM task").all::<i64>().map(drop)),
-                ("sql.explain", &|| session.sql("SELECT title FROM task").explain().map(drop)),
-                ("sql.stream", &|| {
-                    session.sql("SELECT title FROM task").stream(|rows| rows.next().map(drop))
-                }),
-                ("audit.list", &|| session.audit().list().map(drop)),
-                ("audit.page", &|| session.audit().page(3).map(drop)),
-                ("audit.iter", &|| session.audit().iter()?.try_for_each(|entry| entry.map(drop))),
-                ("audit.history", &|| session.audit().history(id).map(drop)),
-                ("audit.state_at", &|| session.audit().state_at(id, Timestamp::UNIX_EPOCH).map(drop)),
-                ("audit.records", &|| session.audit().records().map(drop)),
-                ("audit.refusals", &|| session.audit().refusals().map(drop)),
-                ("audit.refusals_every", &|| {
-                    session.audit().refusals_every(Duration::from_secs(1)).map(drop)
-                }),
-                ("audit.export_json_lines", &|| session.audit().export_json_lines(&mut Vec::new()).map(drop)),
-                ("audit.export_cloud_events", &|| {
-                    session.audit().export_cloud_events(&mut Vec::new()).map(drop)
-                }),
-                ("audit.verify", &|| session.audit().verify().map(drop)),
-                ("audit.verify_against", &|| session.audit().verify_against(&anchor).map(drop)),
-                ("audit.head", &|| session.audit().head().map(drop)),
-                ("invitations", &|| session.invitations(None, 10).map(drop)),
-                ("dynamic.get", &|| tasks().get(Id::from_uuid(id.uuid())).map(drop)),
-                ("dynamic.find", &|| tasks().find(Id::from_uuid(id.uuid())).map(drop)),
-                ("dynamic.get_many", &|| tasks().get_many(&[Id::from_uuid(id.uuid())]).map(drop)),
-                ("dynamic.exists", &|| tasks().exists(Id::from_uuid(id.uuid())).map(drop)),
-                ("dynamic.count", &|| tasks().count().map(drop)),
-                ("dynamic.list", &|| tasks().list().map(drop)),
-                ("dynamic.group_count_by", &|| tasks().query().group_count_by(&column("title")).map(drop)),
-                ("insert", &|| session.insert(&task("Dig", 1)).map(drop)),
-                ("insert, refused", &|| {
-                    assert!(session.insert(&task("Dig", 1)).is_err());
-                    Ok(())
-                }),
-                ("insert_at", &|| session.insert_at(&task("Old", 1), Timestamp::UNIX_EPOCH).map(drop)),
-                ("insert_many", &|| session.insert_many(&[task("A", 1), task("B", 1)]).map(drop)),
-                ("update", &|| session.update(id, &task("Tea", 4)).map(drop)),
-                ("update, missing", &|| {
-                    assert!(session.update(missing, &task("Tea", 4)).is_err());
-                    Ok(())
-                }),
-                ("patch", &|| session.patch(id, Task::POINTS.set(5)).map(drop)),
-                ("upsert", &|| session.upsert(id, &task("Tea", 6)).map(drop)),
-                ("upsert_on", &|| session.upsert_on(&[Task::TITLE.name()], &task("Tea", 7)).map(drop)),
-                ("update_where, none", &|| {
-                    session.query::<Task>().filter(Task::POINTS.eq(99)).patch(Task::POINTS.set(1)).map(drop)
-                }),
-                ("delete_where, none", &|| {
-                    session.query::<Task>().filter(Task::POINTS.eq(99)).delete().map(drop)
-                }),
-                ("dynamic.insert", &|| tasks().insert(fields()).map(drop)),
-                ("dynamic.upsert_on", &|| tasks().upsert_on(&["title"], fields()).map(drop)),
-                ("delete", &|| session.delete(id)),
-                ("delete, missing", &|| {
-                    assert!(session.delete(missing).is_err());
-                    Ok(())
-                }),
-            ],
-            &length,
-        );
-        let log = ada.audit().list().unwrap();
-        let admins: Vec<_> = log.iter().filter(|entry| entry.admin.is_some()).collect();
-        assert!(
-            admins
-                .iter()
-                .all(|entry| entry.admin == Some(user("root")) && entry.reason.as_deref() == Some("work"))
-        );
-        assert!(ada.audit().verify().unwrap().is_intact());
-        assert!(store.check().unwrap().is_clean(), "{}", store.check().unwrap());
     }
 }
 
