@@ -32,7 +32,10 @@ pub use tenantry_derive::{Choice, Entity};
 pub use uuid::Uuid;
 
 pub use admin::{AdminSession, TenantReport, TenantReportPage};
-pub use audit::{AuditEntry, ChainProblem, Change, TypedChange, Verification};
+pub use audit::{
+    AuditEntry, ChainProblem, Change, MissGroup, MissKind, MissQuery, MissReport, MissedId, ReadEntry,
+    ReadKind, TypedChange, Verification,
+};
 pub use check::{Finding, Report};
 pub use entity::{
     AsNested, Column, ColumnDefinition, ColumnKind, Definition, Direction, Entity, Field, Fields, Id,
@@ -51,7 +54,8 @@ pub use quota::{Quota, QuotaKind, Usage};
 pub use schema::Partitioning;
 pub use session::{
     Audit, AuditPage, Dynamic, Joined, JoinedPage, MemberRecords, OrganizationAdmin, OrganizationSession,
-    Page, Pair, Query, Records, ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,
+    Page, Pair, Query, ReadPage, Reads, Records, ReferenceSession, Session, TenantSession, Transaction,
+    Upserted, Verbs,
 };
 pub use sql::{PlanStep, Sql, SqlCancel, SqlColumn, SqlLimits, SqlRow, SqlRows, SqlStream};
 pub use store::{

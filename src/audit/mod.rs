@@ -4,8 +4,11 @@ pub(crate) mod chain;
 pub(crate) mod log;
 pub(crate) mod misses;
 pub(crate) mod payload;
+pub(crate) mod reads;
 pub(crate) mod verify;
 
+pub use misses::{MissGroup, MissKind, MissQuery, MissReport, MissedId};
+pub use reads::{ReadEntry, ReadKind};
 pub use verify::{ChainProblem, Verification};
 
 use jiff::Timestamp;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::Core;
+use super::{Core, Reads};
 use crate::audit::log::{self, LogQuery};
 use crate::audit::{AuditEntry, Verification, verify};
 use crate::entity::{Entity, Id, Tenancy};
@@ -95,13 +95,18 @@ impl<'s> Audit<'s> {
         self
     }
 
+    /// Who read the records, of entities that ask for it. The filters are its own.
+    pub fn reads(&self) -> Reads<'s> {
+        Reads::new(self.core, self.tenancy)
+    }
+
     /// All entries.
     ///
     /// # Errors
     ///
     /// What every read can meet: the session has ended, the store is closed, busy or damaged.
     pub fn list(&self) -> Result<Vec<AuditEntry>> {
-        self.read(&self.query)
+        Ok(self.read(&self.query)?.0)
     }
 
     /// At most `size` entries, and where the next page begins.
@@ -113,10 +118,8 @@ impl<'s> Audit<'s> {
         if size == 0 {
             return Err(Error::invalid("size", "a page has at least one entry"));
         }
-        let query = LogQuery { limit: Some(u64::from(size) + 1), ..self.query.clone() };
-        let mut entries = self.read(&query)?;
-        let more = entries.len() > size as usize;
-        entries.truncate(size as usize);
+        let query = LogQuery { limit: Some(u64::from(size)), ..self.query.clone() };
+        let (entries, more) = self.read(&query)?;
         let next = if more { entries.last().map(|entry| entry.number) } else { None };
         Ok(AuditPage { entries, next })
     }
@@ -128,7 +131,7 @@ impl<'s> Audit<'s> {
     /// As [`list`](Self::list); a log that does not verify is an `Ok` that says where.
     pub fn verify(&self) -> Result<Verification> {
         let tenant = self.tenant()?;
-        self.core.source()?.read(|connection| verify::verify(connection, tenant))
+        self.core.source()?.read_log(|connection| verify::verify(connection, tenant))
     }
 
     fn tenant(&self) -> Result<TenantKey> {
@@ -136,9 +139,19 @@ impl<'s> Audit<'s> {
         Ok(self.core.scope.reads(self.tenancy)?.tenant)
     }
 
-    fn read(&self, query: &LogQuery) -> Result<Vec<AuditEntry>> {
+    /// The entries, and whether there are more than the query's limit. They tell what records held, which is noted
+    /// of entities that ask for it.
+    fn read(&self, query: &LogQuery) -> Result<(Vec<AuditEntry>, bool)> {
         let tenant = self.tenant()?;
-        self.core.read(|connection| log::read(connection, tenant, query))
+        let limit = query.limit;
+        let query = LogQuery { limit: limit.map(|limit| limit.saturating_add(1)), ..query.clone() };
+        let mut entries = self.core.read_log(|connection| log::read(connection, tenant, &query))?;
+        let more = limit.is_some_and(|limit| entries.len() as u64 > limit);
+        if more {
+            entries.pop();
+        }
+        self.core.note_entries(tenant, &entries);
+        Ok((entries, more))
     }
 }
 
