@@ -33,8 +33,8 @@ pub use uuid::Uuid;
 
 pub use admin::{AdminSession, TenantReport, TenantReportPage};
 pub use audit::{
-    AuditEntry, ChainProblem, Change, MissGroup, MissKind, MissQuery, MissReport, MissedId, ReadEntry,
-    ReadKind, TypedChange, Verification,
+    AuditEntry, ChainProblem, Change, MissGroup, MissKind, MissQuery, MissReport, MissedId, Missing,
+    MissingColumn, ReadEntry, ReadKind, Refusals, StateAt, TypedChange, Verification, Version,
 };
 pub use check::{Finding, Report};
 pub use entity::{
@@ -53,9 +53,9 @@ pub use query::{Cursor, DynamicColumn, Filter, Number, Order, Ordered, Patch, Te
 pub use quota::{Quota, QuotaKind, Usage};
 pub use schema::Partitioning;
 pub use session::{
-    Audit, AuditPage, Dynamic, Joined, JoinedPage, MemberRecords, OrganizationAdmin, OrganizationSession,
-    Page, Pair, Query, ReadPage, Reads, Records, ReferenceSession, Session, TenantSession, Transaction,
-    Upserted, Verbs,
+    Audit, AuditEntries, AuditPage, ChangedRecord, Dynamic, Joined, JoinedPage, MemberRecords,
+    OrganizationAdmin, OrganizationSession, Page, Pair, Query, ReadPage, Reads, Records, ReferenceSession,
+    Session, TenantSession, Transaction, Upserted, Verbs,
 };
 pub use sql::{PlanStep, Sql, SqlCancel, SqlColumn, SqlLimits, SqlRow, SqlRows, SqlStream};
 pub use store::{

@@ -201,6 +201,16 @@ fn walk(session: &TenantSession, walked: &mut Walked) {
         "query: join of nothing" => query().with(Finding::TASK).list()?, [of(List, &all)];
         "history: list" => session.audit().of(a).list()?, [of(Log, &[a])];
         "history: page" => session.audit().entity("finding").newest_first().page(2)?, [of(Log, &[b, c])];
+        "history: iter" => assert_eq!(session.audit().record(a.uuid()).iter()?.count(), 1), [of(Log, &[a])];
+        "history: history" => session.audit().history(a)?, [of(Log, &[a])];
+        "history: state_at" => session.audit().state_at(b, Timestamp::now())?, [of(Log, &[b])];
+        "history: state_at before" => session.audit().state_at(b, Timestamp::UNIX_EPOCH)?, [];
+        "history: records" => session.audit().entity("finding").records()?, [of(Log, &all)];
+        "history: export_json_lines" => session.audit().of(c).export_json_lines(&mut Vec::new())?, [of(Log, &[c])];
+        "history: export_cloud_events" => session.audit().of(c).export_cloud_events(&mut Vec::new())?,
+            [of(Log, &[c])];
+        "history: refusals" => session.audit().refusals()?, [];
+        "history: refusals_every" => session.audit().refusals_every(Duration::from_secs(1))?, [];
         "history: verify" => session.audit().verify()?, [];
         "sql: rows" => session.sql("SELECT text FROM finding").rows()?, [of::<Finding>(Sql, &[])];
         "sql: all" => session.sql("SELECT text FROM finding").all::<String>()?, [of::<Finding>(Sql, &[])];
@@ -321,7 +331,24 @@ const OTHERS: [(&str, &[&str]); 9] = [
             "private_audit",
         ],
     ),
-    ("history", &["of", "entity", "record", "action", "since", "until", "newest_first", "after", "reads"]),
+    (
+        "history",
+        &[
+            "of",
+            "entity",
+            "record",
+            "actor",
+            "admin",
+            "outcome",
+            "transaction",
+            "action",
+            "since",
+            "until",
+            "newest_first",
+            "after",
+            "reads",
+        ],
+    ),
     (
         "reads",
         &["of", "entity", "record", "actor", "since", "until", "newest_first", "after", "list", "page"],

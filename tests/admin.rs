@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tenantry::{
     AuditEntry, Entity, Error, Id, OrganizationId, OrganizationSession, Quota, Role, SqlLimits, Store,
@@ -281,6 +282,18 @@ fn each_verb_of_an_admins_session_leaves_an_entry_in_the_tenants_log() {
                 }),
                 ("audit.list", &|| session.audit().list().map(drop)),
                 ("audit.page", &|| session.audit().page(3).map(drop)),
+                ("audit.iter", &|| session.audit().iter()?.try_for_each(|entry| entry.map(drop))),
+                ("audit.history", &|| session.audit().history(id).map(drop)),
+                ("audit.state_at", &|| session.audit().state_at(id, Timestamp::UNIX_EPOCH).map(drop)),
+                ("audit.records", &|| session.audit().records().map(drop)),
+                ("audit.refusals", &|| session.audit().refusals().map(drop)),
+                ("audit.refusals_every", &|| {
+                    session.audit().refusals_every(Duration::from_secs(1)).map(drop)
+                }),
+                ("audit.export_json_lines", &|| session.audit().export_json_lines(&mut Vec::new()).map(drop)),
+                ("audit.export_cloud_events", &|| {
+                    session.audit().export_cloud_events(&mut Vec::new()).map(drop)
+                }),
                 ("audit.verify", &|| session.audit().verify().map(drop)),
                 ("invitations", &|| session.invitations(None, 10).map(drop)),
                 ("dynamic.get", &|| tasks().get(Id::from_uuid(id.uuid())).map(drop)),

@@ -1,7 +1,7 @@
 //! The access log: who read which records of entities that ask for it. Noted in memory and written in
 //! batches, apart from the chain: a few seconds of it are lost if the process is killed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
+use super::AuditEntry;
 use crate::commit::Actor;
 use crate::entity::time_from_micros;
 use crate::error::{Error, Result};
@@ -134,6 +135,43 @@ impl Found {
     fn add_up(&mut self, other: &Self) {
         self.count = self.count.zip(other.count).map(|(one, other)| one + other);
         self.ids = Vec::new();
+    }
+}
+
+/// Of which records a log has told, of entities that ask for it: its entries hold what changed.
+#[derive(Debug)]
+pub(crate) struct Told {
+    entities: Vec<(String, BTreeSet<Uuid>)>,
+    /// Entries that may still be shown.
+    left: u64,
+}
+
+impl Told {
+    /// Of these entities, by so many entries.
+    pub(crate) fn new(entities: impl Iterator<Item = String>, left: u64) -> Self {
+        Self { entities: entities.map(|entity| (entity, BTreeSet::new())).collect(), left }
+    }
+
+    pub(super) fn entry(&mut self, entry: &AuditEntry) {
+        if self.entities.is_empty() || self.left == 0 {
+            return;
+        }
+        self.left -= 1;
+        let (Some(entity), Some(record), Some(_)) = (&entry.entity, entry.record, &entry.changes) else {
+            return;
+        };
+        if let Some((_, records)) = self.entities.iter_mut().find(|(asking, _)| asking == entity) {
+            records.insert(record);
+        }
+    }
+
+    /// The entities of which it has, and which records.
+    pub(crate) fn found(self) -> impl Iterator<Item = (String, Found)> {
+        self.entities.into_iter().filter(|(_, records)| !records.is_empty()).map(|(entity, records)| {
+            let mut found = Found::none();
+            records.into_iter().for_each(|id| found.add(id));
+            (entity, found)
+        })
     }
 }
 

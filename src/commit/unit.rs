@@ -379,8 +379,9 @@ impl Unit {
         }
         let txn = head.first;
         // A hybrid logical clock: physical milliseconds, then a counter, never backwards.
-        let physical = i64::try_from(milliseconds(now)).unwrap_or(i64::MAX >> 16) << 16;
-        let clock = physical.max(head.clock + 1);
+        // The last time that it can hold is in the year 6429; then it stands still.
+        let physical = i64::try_from(milliseconds(now)).unwrap_or(i64::MAX).min(i64::MAX >> 16) << 16;
+        let clock = physical.max(head.clock.saturating_add(1));
         let link = Link {
             number,
             txn,

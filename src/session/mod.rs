@@ -1,6 +1,7 @@
 //! The public verbs: sessions, transactions, queries.
 
 mod dynamic;
+mod entries;
 mod history;
 mod manage;
 mod query;
@@ -19,7 +20,8 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 pub use dynamic::Dynamic;
-pub use history::{Audit, AuditPage};
+pub use entries::AuditEntries;
+pub use history::{Audit, AuditPage, ChangedRecord};
 pub use manage::{MemberRecords, OrganizationAdmin};
 pub use query::{Joined, JoinedPage, Page, Pair, Query};
 pub(crate) use reading::Reading;

@@ -3,14 +3,11 @@
 //! Every read of records passes [`Core::observe_read`] or, for a second entity, [`Core::noting`]: nothing
 //! else makes a [`Reading`], and without one no connection is lent for records and no row is decoded.
 
-use std::collections::BTreeSet;
-
-use rusqlite::Row;
+use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 use super::{Core, Executor};
-use crate::audit::AuditEntry;
-use crate::audit::reads::{Found, Read, ReadKind};
+use crate::audit::reads::{Found, Read, ReadKind, Told};
 use crate::entity::{Cells, Decoder, Id, Model, Record, StoredUuid, time_from_micros, time_of};
 use crate::error::{Error, Result};
 use crate::identity::{TenantKey, UserId};
@@ -131,24 +128,27 @@ impl Core<'_> {
         }
     }
 
-    /// Notes which records a tenant's log has told of: its entries hold what changed.
-    pub(super) fn note_entries(&self, tenant: TenantKey, entries: &[AuditEntry]) {
+    /// Reads entries of a tenant's log, of which so many are shown, and notes of which records they tell.
+    pub(super) fn read_entries<R>(
+        &self,
+        tenant: TenantKey,
+        shown: Option<u32>,
+        read: impl FnOnce(&Connection, &mut Told) -> Result<R>,
+    ) -> Result<R> {
+        let tables = self.store.catalog().tables().iter();
+        let asking = tables.filter(|table| table.definition.audits_reads());
+        let mut told =
+            Told::new(asking.map(|table| table.entity().to_owned()), shown.map_or(u64::MAX, u64::from));
+        let result = self.read_log(|connection| read(connection, &mut told));
         let mut noted = false;
-        for table in self.store.catalog().tables().iter().filter(|table| table.definition.audits_reads()) {
-            let told = entries
-                .iter()
-                .filter(|entry| entry.entity.as_deref() == Some(table.entity()) && entry.changes.is_some());
-            let records: BTreeSet<Uuid> = told.filter_map(|entry| entry.record).collect();
-            let mut found = Found::none();
-            records.into_iter().for_each(|id| found.add(id));
-            if found.count > Some(0) {
-                self.note(tenant, table.entity(), ReadKind::Log, found);
-                noted = true;
-            }
+        for (entity, found) in told.found() {
+            self.note(tenant, &entity, ReadKind::Log, found);
+            noted = true;
         }
         if noted {
             self.flush_if_free();
         }
+        result
     }
 
     /// Where the log of a tenant of this scope is.
