@@ -156,7 +156,7 @@ impl Told {
         if self.entities.is_empty() || self.left == 0 {
             return;
         }
-        self.left -= 1;
+        self.left = self.left.saturating_sub(1);
         let (Some(entity), Some(record), Some(_)) = (&entry.entity, entry.record, &entry.changes) else {
             return;
         };
