@@ -522,6 +522,7 @@ fn administrators_are_named_with_their_reason() {
         );
         // Who has no records was asked too.
         assert_eq!(by(ada.audit()), [by_root("root", of::<Patient>(ReadKind::Count, &[]))]);
+        assert_eq!(ada.audit().action("access").list().unwrap().len(), 1, "a report is one look at each");
         assert_eq!(
             by(members[1].private_audit()),
             [(text("ada"), text("ada"), text("she is ill"), of(ReadKind::List, &[note]))]
