@@ -26,6 +26,10 @@ mod statement;
 mod store;
 mod sync;
 pub mod tenancy;
+#[cfg(feature = "jwt")]
+mod token;
+#[cfg(feature = "axum")]
+pub mod web;
 
 pub use jiff::Timestamp;
 pub use tenantry_derive::{Choice, Entity};
@@ -41,7 +45,7 @@ pub use entity::{
     AsNested, Column, ColumnDefinition, ColumnKind, Definition, Direction, Entity, Field, Fields, Id,
     IndexDefinition, Model, Nested, OnDelete, Record, Refers, Target, Tenancy, Value,
 };
-pub use error::{Error, Result};
+pub use error::{Error, Result, TokenProblem};
 pub use identity::{
     Invitation, Membership, Organization, OrganizationId, Role, StoreRole, TenantName, User, UserId,
 };
@@ -62,6 +66,8 @@ pub use store::{
     Builder, Durability, MoveProgress, Organizations, Partition, Partitions, PoolClass, RepartitionProgress,
     Store, Users,
 };
+#[cfg(feature = "jwt")]
+pub use token::{Algorithm, TokenVerifier};
 
 /// What the derives call. Not for anybody else.
 #[doc(hidden)]

@@ -14,12 +14,12 @@ use crate::error::{Error, Result};
 use crate::identity::{OrganizationId, StoreRole, TenantName, UserId, validate_reason};
 use crate::schema::identities;
 use crate::scope::Scope;
-use crate::session::{OrganizationSession, ReferenceSession, TenantSession};
+use crate::session::{Limits, OrganizationSession, ReferenceSession, TenantSession};
 use crate::store::{By, Grant, Inner, Looked, Organizations, Refusal, Right, Users};
 
-/// A store admin's session. Made by [`Store::admin`](crate::Store::admin), which checks the user's
-/// role, and by nothing else; it stops working, at its next call, when the role is taken away or the
-/// user is disabled.
+/// A store admin's session. Made by [`Store::admin`](crate::Store::admin) and `Store::admin_from_token` (feature
+/// `jwt`), which check the user's role, and by nothing else; it stops working, at its next call, when the
+/// role is taken away, the user is disabled, or the token expires.
 ///
 /// Whatever it does with a tenant is an entry in that tenant's log, which the tenant can read, with
 /// the admin's name and the reason: changes as they are, and looks as `access`. Lists of users and
@@ -50,11 +50,18 @@ pub struct AdminSession {
     store: Arc<Inner>,
     authority: Arc<Authority>,
     grant: Arc<Grant>,
+    /// Of the token that it was made from.
+    limits: Option<Arc<Limits>>,
 }
 
 impl AdminSession {
     /// Checks that the user is a store admin, and puts the opening on record in the admin's log.
-    pub(crate) fn open(store: &Arc<Inner>, user: &UserId, reason: &str) -> Result<Self> {
+    pub(crate) fn open(
+        store: &Arc<Inner>,
+        user: &UserId,
+        reason: &str,
+        limits: Option<Arc<Limits>>,
+    ) -> Result<Self> {
         validate_reason(reason)?;
         store.check_open()?;
         if store.is_read_only() {
@@ -87,14 +94,19 @@ impl AdminSession {
         }
         let mark = scope.mark().ok_or(Error::Closed)?;
         let authority = Authority { admin: user.clone(), mark, reason: reason.to_owned() };
-        let session = Self { store: Arc::clone(store), authority: Arc::new(authority), grant };
+        let session = Self { store: Arc::clone(store), authority: Arc::new(authority), grant, limits };
         session.store.look_at_all(&session.by(), "admin")?;
         Ok(session)
     }
 
     fn by(&self) -> By {
         let actor = Actor { user: Some(self.authority.mark), admin: Some(Arc::clone(&self.authority)) };
-        By { actor, name: Some(self.authority.admin.clone()), grants: Arc::new([Arc::clone(&self.grant)]) }
+        By {
+            actor,
+            name: Some(self.authority.admin.clone()),
+            grants: Arc::new([Arc::clone(&self.grant)]),
+            limits: self.limits.clone(),
+        }
     }
 
     /// The admin.
@@ -144,7 +156,8 @@ impl AdminSession {
         let (scope, grant, _) = self.store.user_scope(user.as_ref())?;
         let grants = vec![grant, Arc::clone(&self.grant)];
         let session =
-            TenantSession::new(Arc::clone(&self.store), scope, grants, Some(Arc::clone(&self.authority)));
+            TenantSession::new(Arc::clone(&self.store), scope, grants, Some(Arc::clone(&self.authority)))
+                .limited(self.limits.clone());
         session.core().account("session", None, None)?;
         Ok(session)
     }
@@ -170,7 +183,9 @@ impl AdminSession {
     pub fn reference(&self) -> Result<ReferenceSession> {
         self.by().check()?;
         let (store, grants) = (Arc::clone(&self.store), vec![Arc::clone(&self.grant)]);
-        Ok(ReferenceSession::new(store, Scope::Reference, grants, Some(Arc::clone(&self.authority))))
+        let session =
+            ReferenceSession::new(store, Scope::Reference, grants, Some(Arc::clone(&self.authority)));
+        Ok(session.limited(self.limits.clone()))
     }
 
     /// Which ids a tenant was asked for that it does not have, and whether they are another tenant's, so

@@ -97,6 +97,7 @@ impl TenantSession {
         organization: &impl AsRef<OrganizationId>,
     ) -> Result<OrganizationSession> {
         let core = self.core();
+        core.admit(organization.as_ref())?;
         core.store.accept_invitation(&core.by([]), self.user(), organization.as_ref())?;
         self.in_organization(organization)
     }
@@ -108,6 +109,7 @@ impl TenantSession {
     /// [`Error::NotInvited`].
     pub fn decline_invitation(&self, organization: &impl AsRef<OrganizationId>) -> Result<()> {
         let core = self.core();
+        core.admit(organization.as_ref())?;
         core.store.decline_invitation(&core.by([]), self.user(), organization.as_ref())
     }
 }
@@ -119,6 +121,7 @@ impl Core<'static> {
             actor: self.actor(),
             name: self.scope.user().cloned(),
             grants: self.grants.iter().cloned().chain(more).collect(),
+            limits: self.limits().cloned(),
         }
     }
 }
@@ -218,7 +221,8 @@ impl OrganizationAdmin {
         let grants = self.by.grants.iter().cloned().chain([grant]).collect();
         let mark = core.scope.mark().ok_or(Error::Closed)?;
         let authority = Authority { admin: self.session.user().clone(), mark, reason: reason.to_owned() };
-        let records = MemberRecords::new(Arc::clone(&core.store), scope, grants, Some(Arc::new(authority)));
+        let records = MemberRecords::new(Arc::clone(&core.store), scope, grants, Some(Arc::new(authority)))
+            .limited(core.limits().cloned());
         records.core().account("session", None, None)?;
         Ok(records)
     }

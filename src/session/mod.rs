@@ -3,6 +3,7 @@
 mod dynamic;
 mod entries;
 mod history;
+mod limits;
 mod manage;
 mod query;
 mod reading;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 pub use dynamic::Dynamic;
 pub use entries::AuditEntries;
 pub use history::{Audit, AuditPage, ChangedRecord};
+pub(crate) use limits::Limits;
 pub use manage::{MemberRecords, OrganizationAdmin};
 pub use query::{Joined, JoinedPage, Page, Pair, Query};
 pub(crate) use reading::Reading;
@@ -41,13 +43,14 @@ use crate::schema::identities;
 use crate::scope::Scope;
 use crate::sql::SqlLimits;
 use crate::statement::{Reach, Select, Table};
-use crate::store::{Asking, Begun, Grant, Inner, Looked, Right, Snapshot};
+use crate::store::{Asking, Begun, Grant, Inner, Looked, Refusal, Right, Snapshot};
 use crate::tenancy;
 
 /// A session bound to one tenant scope; see [`TenantSession`] and [`OrganizationSession`].
 ///
 /// Cheap to clone, `Send + Sync`. Its verbs are those of [`Verbs`]. It stops working, at its next
-/// call, when its user is disabled or its membership ends.
+/// call, when its user is disabled or its membership ends; and one from a token, with all that was made
+/// from it, when the token expires.
 pub struct Session<S: tenancy::Scope> {
     verbs: Verbs<'static, S>,
     sql_limits: SqlLimits,
@@ -74,13 +77,27 @@ impl<S: tenancy::Scope> Session<S> {
     ) -> Self {
         let sql_limits = store.sql_limits();
         let (scope, grants) = (Arc::new(scope), grants.into());
-        let core = Core { store, scope, grants, authority, accounted: false, executor: Executor::Store };
+        let core = Core {
+            store,
+            scope,
+            grants,
+            authority,
+            accounted: false,
+            limits: None,
+            executor: Executor::Store,
+        };
         Self { verbs: Verbs::new(core), sql_limits }
     }
 
     /// The same session of an administrator, whose looks are on record already.
     pub(crate) fn accounted(mut self) -> Self {
         self.verbs.core.accounted = true;
+        self
+    }
+
+    /// The same session with what its token allows.
+    pub(crate) fn limited(mut self, limits: Option<Arc<Limits>>) -> Self {
+        self.verbs.core.limits = limits;
         self
     }
 
@@ -124,7 +141,8 @@ impl<S: tenancy::Scope> Session<S> {
         let unit = Mutex::new(unit);
         let outcome = { run(&Transaction::new(Verbs::new(core.within(Executor::Unit(&unit))))) };
         let unit = unit.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let result = match outcome {
+        // What is not committed when the session's token expires is not kept.
+        let result = match outcome.and_then(|result| core.check_time().map(|()| result)) {
             Ok(result) => unit.commit().map(|()| result),
             Err(error) => {
                 drop(unit);
@@ -196,18 +214,21 @@ impl TenantSession {
     ///
     /// # Errors
     ///
-    /// [`Error::NotMember`], whether or not the organization exists, and [`Error::Disabled`] if
-    /// it is; both are noted in the user's own log.
+    /// [`Error::NotMember`], whether or not the organization exists; [`Error::Disabled`] if
+    /// it is; [`Error::AccessDenied`] if the session is from a token that is for another organization. All are
+    /// noted in the user's own log.
     pub fn in_organization(&self, organization: &impl AsRef<OrganizationId>) -> Result<OrganizationSession> {
-        let core = self.core();
+        let (core, organization) = (self.core(), organization.as_ref());
         core.check()?;
+        core.admit(organization)?;
         let (grant, mark) = core.grants.first().zip(core.scope.mark()).ok_or(Error::Closed)?;
         let asking = Asking { user: core.user(), mark, grant: Arc::clone(grant), actor: core.actor() };
-        let (scope, mut grants) = core.store.member_scope(asking, organization.as_ref())?;
+        let (scope, mut grants) = core.store.member_scope(asking, organization)?;
         // What an administrator's session rests on beside.
         grants.extend(core.grants.iter().filter(|grant| grant.right == Right::Administer).cloned());
         let session =
-            OrganizationSession::new(Arc::clone(&core.store), scope, grants, core.authority.clone());
+            OrganizationSession::new(Arc::clone(&core.store), scope, grants, core.authority.clone())
+                .limited(core.limits.clone());
         session.core().account("session", None, None)?;
         Ok(session)
     }
@@ -232,7 +253,7 @@ impl OrganizationSession {
         }
     }
 
-    /// The user's role in the organization, now.
+    /// The user's role in the organization, now; in a session from a token, the lesser of that and the token's.
     ///
     /// # Errors
     ///
@@ -252,7 +273,7 @@ impl OrganizationSession {
             core.check_in(connection)?;
             identities::find_member(connection, organization, user)?
                 .filter(|m| m.active)
-                .map(|m| m.role)
+                .map(|m| core.narrowed(m.role))
                 .ok_or_else(not_member)
         })
     }
@@ -308,6 +329,8 @@ pub(crate) struct Core<'x> {
     authority: Option<Arc<Authority>>,
     /// Whether what it looks at is on record already.
     accounted: bool,
+    /// Of the token that the session was made from.
+    limits: Option<Arc<Limits>>,
     executor: Executor<'x>,
 }
 
@@ -352,6 +375,7 @@ impl<'x> Core<'x> {
             grants: Arc::clone(&self.grants),
             authority: self.authority.clone(),
             accounted: self.accounted,
+            limits: self.limits.clone(),
             executor,
         }
     }
@@ -366,9 +390,53 @@ impl<'x> Core<'x> {
 
     /// Whether the session is still good.
     pub(crate) fn check(&self) -> Result<()> {
+        self.check_time()?;
         match self.grants.iter().position(|grant| grant.is_revoked()) {
             None => Ok(()),
             Some(position) => Err(self.ended(position)),
+        }
+    }
+
+    /// Whether the session's token is still good. Time passes also while nobody else writes, so within a
+    /// transaction this is asked again where grants need not be.
+    fn check_time(&self) -> Result<()> {
+        self.limits.as_ref().map_or(Ok(()), |limits| limits.check())
+    }
+
+    /// Whether the session's token is for this organization. To be asked before anything is looked up, so that the answer
+    /// tells nothing of the organization.
+    fn admit(&self, organization: &OrganizationId) -> Result<()> {
+        if self.limits.as_ref().is_none_or(|limits| limits.allow(organization)) {
+            return Ok(());
+        }
+        let error = Error::AccessDenied { reason: "the token is for another organization".to_owned() };
+        Err(self.refused(("organization", organization.to_string()), error))
+    }
+
+    /// Whether the session may use what the store's records grant its user as an administrator.
+    pub(crate) fn may_act_as_admin(&self) -> bool {
+        self.limits.as_ref().is_none_or(|limits| limits.allow_admin())
+    }
+
+    /// What the session's token allows.
+    pub(crate) fn limits(&self) -> Option<&Arc<Limits>> {
+        self.limits.as_ref()
+    }
+
+    /// A role of the store's records, or less.
+    fn narrowed(&self, granted: Role) -> Role {
+        if self.may_act_as_admin() { granted } else { Role::Member }
+    }
+
+    /// Puts a refusal on record in the user's log, and gives the error back.
+    pub(crate) fn refused(&self, what: (&'static str, String), error: Error) -> Error {
+        match self.scope.user_key() {
+            Some(user) => {
+                let refusal = Refusal { user, actor: self.actor(), outcome: "not_allowed", what: Some(what) };
+                self.store.refuse(refusal, error)
+            }
+            // The application itself has no log of its own.
+            None => error,
         }
     }
 
@@ -453,7 +521,10 @@ impl<'x> Core<'x> {
                 self.check()?;
                 read(borrow(view)?.connection()?)
             }
-            Executor::Unit(unit) => read(borrow(unit)?.connection()?),
+            Executor::Unit(unit) => {
+                self.check_time()?;
+                read(borrow(unit)?.connection()?)
+            }
         }
     }
 
@@ -478,7 +549,10 @@ impl<'x> Core<'x> {
             Executor::View(_) => Err(Error::AccessDenied {
                 reason: "a read scope only reads; write through the session or in a transaction".to_owned(),
             }),
-            Executor::Unit(unit) => borrow(unit)?.nested(|unit| write(&mut self.changes(unit))),
+            Executor::Unit(unit) => {
+                self.check_time()?;
+                borrow(unit)?.nested(|unit| write(&mut self.changes(unit)))
+            }
         }
     }
 
@@ -499,7 +573,10 @@ impl<'x> Core<'x> {
                 self.check()?;
                 Ok(Source::View(view))
             }
-            Executor::Unit(unit) => Ok(Source::Unit(unit)),
+            Executor::Unit(unit) => {
+                self.check_time()?;
+                Ok(Source::Unit(unit))
+            }
         }
     }
 
@@ -522,7 +599,10 @@ impl<'x> Core<'x> {
             Executor::Store | Executor::View(_) => {
                 self.read(reading, |connection, _| commit::count(connection, tenant, entity))
             }
-            Executor::Unit(unit) => commit::unsigned_count(Some(borrow(unit)?.rows(tenant, entity)?.count)),
+            Executor::Unit(unit) => {
+                self.check_time()?;
+                commit::unsigned_count(Some(borrow(unit)?.rows(tenant, entity)?.count))
+            }
         }
     }
 

@@ -36,6 +36,9 @@ use crate::statement::Table;
 const CHECKS: usize = 20;
 /// How often ids are looked for while tenants move.
 const LOOKS: usize = 3;
+/// How many refused tokens are remembered.
+#[cfg(feature = "jwt")]
+const NOTED_TOKENS: usize = 1_024;
 /// How long a process that only reads waits before it looks again where a tenant is.
 const POLL: Duration = Duration::from_millis(1);
 
@@ -59,6 +62,9 @@ pub(crate) struct Inner {
     pending: Mutex<Pending>,
     reads: Mutex<reads::Pending>,
     refusals: Mutex<Vec<Refusal>>,
+    /// Refused tokens that are in their users' logs, by hash, so that sending one again writes nothing.
+    #[cfg(feature = "jwt")]
+    pub(super) noted_tokens: Mutex<hashlink::LruCache<[u8; 32], ()>>,
     clock: Clock,
     closed: AtomicBool,
     _folder: Option<tempfile::TempDir>,
@@ -145,6 +151,8 @@ impl Inner {
             pending: Mutex::default(),
             reads: Mutex::default(),
             refusals: Mutex::default(),
+            #[cfg(feature = "jwt")]
+            noted_tokens: Mutex::new(hashlink::LruCache::new(NOTED_TOKENS)),
             clock: parts.clock,
             closed: AtomicBool::new(false),
             _folder: parts.folder,
@@ -171,6 +179,11 @@ impl Inner {
 
     pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    #[cfg(feature = "jwt")]
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     pub(crate) fn is_read_only(&self) -> bool {

@@ -19,6 +19,8 @@ mod spread;
 mod sql;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "jwt")]
+mod token;
 mod transfer;
 
 use std::path::Path;
@@ -128,7 +130,7 @@ impl Store {
     /// more than 1,000 bytes or with control characters; [`Error::ReadOnly`] in a store that can't put
     /// it on record.
     pub fn admin(&self, user: &impl AsRef<UserId>, reason: &str) -> Result<AdminSession> {
-        AdminSession::open(&self.inner, user.as_ref(), reason)
+        AdminSession::open(&self.inner, user.as_ref(), reason, None)
     }
 
     /// The session that writes reference entities, as the application itself.
