@@ -644,6 +644,9 @@ fn reading_a_members_records_is_on_record_and_only_reading() {
         // It ends with the membership.
         admin.remove_member(&user("grace")).unwrap();
         assert!(matches!(records.list::<Note>(), Err(Error::AccessDenied { .. })));
+        // What somebody who has left wrote is nobody else's to read.
+        let refused = admin.member_records(&user("grace"), "case 7");
+        assert!(matches!(refused, Err(Error::NotMember { .. })), "{refused:?}");
         assert!(store.check().unwrap().is_clean(), "{}", store.check().unwrap());
     }
 }
