@@ -337,6 +337,8 @@ fn of_a_user(id: Id<Task>, project: Id<Project>) -> Walk<'static, TenantSession>
     call(walk, "Audit::export_json_lines", 0, |s| s.audit().export_json_lines(&mut Vec::new()).map(drop));
     call(walk, "Audit::export_cloud_events", 0, |s| s.audit().export_cloud_events(&mut Vec::new()).map(drop));
     call(walk, "Audit::verify", 0, |s| s.audit().verify().map(drop));
+    call(walk, "Audit::head", 0, |s| s.audit().head().map(drop));
+    call(walk, "Audit::verify_against", 0, |s| s.audit().verify_against(&s.audit().head()?).map(drop));
 
     call(walk, "TenantSession::invitations", 0, |s| s.invitations(None, 10).map(drop));
     // A reference within the tenant goes with what it refers to only if that says so.
