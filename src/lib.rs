@@ -37,8 +37,8 @@ pub use uuid::Uuid;
 
 pub use admin::{AdminSession, TenantReport, TenantReportPage};
 pub use audit::{
-    AuditEntry, ChainProblem, Change, MissGroup, MissKind, MissQuery, MissReport, MissedId, Missing,
-    MissingColumn, ReadEntry, ReadKind, Refusals, StateAt, TypedChange, Verification, Version,
+    Anchor, AuditEntry, ChainProblem, Change, LogName, MissGroup, MissKind, MissQuery, MissReport, MissedId,
+    Missing, MissingColumn, ReadEntry, ReadKind, Refusals, StateAt, TypedChange, Verification, Version,
 };
 pub use check::{Finding, Report};
 pub use entity::{
@@ -63,8 +63,8 @@ pub use session::{
 };
 pub use sql::{PlanStep, Sql, SqlCancel, SqlColumn, SqlLimits, SqlRow, SqlRows, SqlStream};
 pub use store::{
-    Builder, Durability, MoveProgress, Organizations, Partition, Partitions, PoolClass, RepartitionProgress,
-    Store, Users,
+    Builder, Durability, ExpiredLog, LogRetention, MoveProgress, Organizations, Partition, Partitions,
+    PoolClass, RepartitionProgress, Store, Users,
 };
 #[cfg(feature = "jwt")]
 pub use token::{Algorithm, TokenVerifier};

@@ -23,8 +23,11 @@ use crate::store::{By, Grant, Inner, Looked, Organizations, Refusal, Right, User
 ///
 /// Whatever it does with a tenant is an entry in that tenant's log, which the tenant can read, with
 /// the admin's name and the reason: changes as they are, and looks as `access`. Lists of users and
-/// organizations are entries in the admin's own log. There is no call that reads the rows of all
-/// tenants: [reports](Self::report) hold one aggregate for each.
+/// organizations are entries in the admin's own log, and so is whom it looked for in vain. There is no
+/// call that reads the rows of all tenants: [reports](Self::report) hold one aggregate for each.
+///
+/// A look that can't be put on record does not happen. So its sessions read only where they could write:
+/// while a thread has a transaction open, through its handle, and else with [`Error::Busy`].
 ///
 /// ```
 /// # use tenantry::{Entity, Store, StoreRole, UserId};
@@ -152,8 +155,10 @@ impl AdminSession {
     /// [`Error::UnknownUser`]; [`Error::AccessDenied`] once the role was taken away, as with every
     /// call here.
     pub fn session(&self, user: &impl AsRef<UserId>) -> Result<TenantSession> {
-        self.by().check()?;
-        let (scope, grant, _) = self.store.user_scope(user.as_ref())?;
+        let by = self.by();
+        by.check()?;
+        let found = self.store.user_scope(user.as_ref());
+        let (scope, grant, _) = self.store.found(&by, "session", found)?;
         let grants = vec![grant, Arc::clone(&self.grant)];
         let session =
             TenantSession::new(Arc::clone(&self.store), scope, grants, Some(Arc::clone(&self.authority)))
@@ -175,7 +180,8 @@ impl AdminSession {
         self.session(member)?.in_organization(organization)
     }
 
-    /// The session that writes reference entities, in this admin's name.
+    /// The session that writes reference entities, in this admin's name. What it does and looks at is
+    /// in their log.
     ///
     /// # Errors
     ///
@@ -185,7 +191,9 @@ impl AdminSession {
         let (store, grants) = (Arc::clone(&self.store), vec![Arc::clone(&self.grant)]);
         let session =
             ReferenceSession::new(store, Scope::Reference, grants, Some(Arc::clone(&self.authority)));
-        Ok(session.limited(self.limits.clone()))
+        let session = session.limited(self.limits.clone());
+        session.core().account("session", None, None)?;
+        Ok(session)
     }
 
     /// Which ids a tenant was asked for that it does not have, and whether they are another tenant's, so
@@ -219,11 +227,11 @@ impl AdminSession {
     pub fn misses(&self, tenant: &TenantName, query: &MissQuery) -> Result<MissReport> {
         let by = self.by();
         by.check()?;
-        let owning = self.store.read(|connection| identities::owning(connection, tenant))?;
+        let found = self.store.read(|connection| identities::owning(connection, tenant));
+        let owning = self.store.found(&by, "misses", found)?;
         let home = owning.organization.unwrap_or(owning.key);
         let looked = Looked { by: "misses", entity: None };
-        self.store.account(&by.actor, home, &[owning.key], &looked)?;
-        by.check()?;
+        self.store.account(&by.actor, home, &[owning.key], &looked, || by.check())?;
         self.store.misses(home, owning.key, query)
     }
 

@@ -1,6 +1,8 @@
 //! The audit log: what entries say, reading them back, and proving that none was touched.
 
+mod anchor;
 pub(crate) mod chain;
+pub(crate) mod checkpoint;
 pub(crate) mod export;
 pub(crate) mod log;
 pub(crate) mod misses;
@@ -9,8 +11,11 @@ pub(crate) mod reads;
 pub(crate) mod refusals;
 pub(crate) mod span;
 pub(crate) mod state;
+#[cfg(test)]
+mod tampering;
 pub(crate) mod verify;
 
+pub use anchor::{Anchor, LogName};
 pub use misses::{MissGroup, MissKind, MissQuery, MissReport, MissedId};
 pub use reads::{ReadEntry, ReadKind};
 pub use refusals::Refusals;

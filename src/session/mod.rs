@@ -43,7 +43,9 @@ use crate::schema::identities;
 use crate::scope::Scope;
 use crate::sql::SqlLimits;
 use crate::statement::{Reach, Select, Table};
-use crate::store::{Asking, Begun, Grant, Inner, Looked, Refusal, Right, Snapshot};
+use crate::store::{
+    Asking, Begun, By, ExpiredLog, Grant, Inner, LogRetention, Looked, Refusal, Right, Snapshot,
+};
 use crate::tenancy;
 
 /// A session bound to one tenant scope; see [`TenantSession`] and [`OrganizationSession`].
@@ -141,8 +143,9 @@ impl<S: tenancy::Scope> Session<S> {
         let unit = Mutex::new(unit);
         let outcome = { run(&Transaction::new(Verbs::new(core.within(Executor::Unit(&unit))))) };
         let unit = unit.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // What is not committed when the session's token expires is not kept.
-        let result = match outcome.and_then(|result| core.check_time().map(|()| result)) {
+        // What is not committed when the session's token expires is not kept; and what a session rests on can
+        // end meanwhile in another file.
+        let result = match outcome.and_then(|result| core.check().map(|()| result)) {
             Ok(result) => unit.commit().map(|()| result),
             Err(error) => {
                 drop(unit);
@@ -200,6 +203,26 @@ impl<S: tenancy::Scope> Session<S> {
             Scope::Reference => Tenancy::Reference,
         };
         Audit::new(self.core(), tenancy)
+    }
+}
+
+impl ReferenceSession {
+    /// Deletes of the log of the reference entities what need not be kept any longer, as
+    /// [`Users::expire_log`](crate::Users::expire_log) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Users::expire_log`](crate::Users::expire_log).
+    pub fn expire_log(&self, retention: LogRetention) -> Result<ExpiredLog> {
+        let (core, log) = (self.core(), TenantKey::REFERENCE);
+        core.check()?;
+        let by = By {
+            actor: core.actor(),
+            name: None,
+            grants: Arc::clone(&core.grants),
+            limits: core.limits.clone(),
+        };
+        core.store.expire_logs(&by, log, &[log], retention)
     }
 }
 
@@ -397,8 +420,7 @@ impl<'x> Core<'x> {
         }
     }
 
-    /// Whether the session's token is still good. Time passes also while nobody else writes, so within a
-    /// transaction this is asked again where grants need not be.
+    /// Whether the session's token is still good.
     fn check_time(&self) -> Result<()> {
         self.limits.as_ref().map_or(Ok(()), |limits| limits.check())
     }
@@ -440,15 +462,25 @@ impl<'x> Core<'x> {
         }
     }
 
-    /// In a store that another process writes, memory can't tell: ask the file.
+    /// Whether it is still good, now that it has waited for a connection. In a store that another process
+    /// writes, memory can't tell: ask the file.
     fn check_in(&self, connection: &Connection) -> Result<()> {
         if !self.store.is_read_only() {
-            return Ok(());
+            return self.check();
         }
         if self.store.is_spread() {
             return self.store.read(|catalog| self.check_grants(catalog));
         }
         self.check_grants(connection)
+    }
+
+    /// Whether the session is still good, before a read on a connection of its own.
+    fn check_for_reading(&self) -> Result<()> {
+        self.check()?;
+        if self.store.is_read_only() {
+            return self.store.read(|catalog| self.check_grants(catalog));
+        }
+        Ok(())
     }
 
     fn check_grants(&self, connection: &Connection) -> Result<()> {
@@ -463,7 +495,8 @@ impl<'x> Core<'x> {
     /// Why a session has ended: its grants are for the user, the organization, the membership, and
     /// what an administrator needs beside.
     fn ended(&self, position: usize) -> Error {
-        if position > 2 || self.grants[position].right == Right::Administer {
+        let administers = matches!(*self.scope, Scope::Administered { .. });
+        if administers || self.grants[position].right == Right::Administer {
             return Error::AccessDenied {
                 reason: "the right to administer has ended, or the tenant is not there any more".to_owned(),
             };
@@ -521,11 +554,14 @@ impl<'x> Core<'x> {
                 self.check()?;
                 read(borrow(view)?.connection()?)
             }
-            Executor::Unit(unit) => {
-                self.check_time()?;
-                read(borrow(unit)?.connection()?)
-            }
+            Executor::Unit(unit) => read(self.open(unit)?.connection()?),
         }
+    }
+
+    /// The open transaction, while the session is good: that ends in another file, if at all.
+    fn open<'u>(&self, unit: &'u Mutex<Unit>) -> Result<MutexGuard<'u, Unit>> {
+        self.check()?;
+        borrow(unit)
     }
 
     /// Runs a write: in a transaction of its own, or as one step of the open one. It owns what it
@@ -549,10 +585,7 @@ impl<'x> Core<'x> {
             Executor::View(_) => Err(Error::AccessDenied {
                 reason: "a read scope only reads; write through the session or in a transaction".to_owned(),
             }),
-            Executor::Unit(unit) => {
-                self.check_time()?;
-                borrow(unit)?.nested(|unit| write(&mut self.changes(unit)))
-            }
+            Executor::Unit(unit) => self.open(unit)?.nested(|unit| write(&mut self.changes(unit))),
         }
     }
 
@@ -574,7 +607,7 @@ impl<'x> Core<'x> {
                 Ok(Source::View(view))
             }
             Executor::Unit(unit) => {
-                self.check_time()?;
+                self.check()?;
                 Ok(Source::Unit(unit))
             }
         }
@@ -600,8 +633,7 @@ impl<'x> Core<'x> {
                 self.read(reading, |connection, _| commit::count(connection, tenant, entity))
             }
             Executor::Unit(unit) => {
-                self.check_time()?;
-                commit::unsigned_count(Some(borrow(unit)?.rows(tenant, entity)?.count))
+                commit::unsigned_count(Some(self.open(unit)?.rows(tenant, entity)?.count))
             }
         }
     }
@@ -645,13 +677,17 @@ impl<'x> Core<'x> {
                 [tenant].into_iter().chain(member).collect()
             }
         };
-        let tenants: Vec<TenantKey> =
-            tenants.into_iter().filter(|tenant| *tenant != TenantKey::REFERENCE).collect();
+        // Everybody reads reference records; whoever may write them is in their log.
+        let writes_reference = matches!(*self.scope, Scope::Reference);
+        let tenants: Vec<TenantKey> = tenants
+            .into_iter()
+            .filter(|tenant| *tenant != TenantKey::REFERENCE || writes_reference)
+            .collect();
         let looked = Looked { by, entity };
         match self.executor {
             Executor::Unit(unit) => looked.write(&mut *borrow(unit)?, &tenants),
             Executor::Store | Executor::View(_) => {
-                self.store.account(&self.actor(), self.scope.lane(), &tenants, &looked)
+                self.store.account(&self.actor(), self.scope.lane(), &tenants, &looked, || self.check())
             }
         }
     }

@@ -14,6 +14,7 @@ mod part;
 mod pool;
 mod quotas;
 mod readers;
+mod retention;
 mod scopes;
 mod spread;
 mod sql;
@@ -34,6 +35,7 @@ pub(crate) use inner::{Begun, Inner, Looked, Refusal};
 pub use moves::{MoveProgress, Partition, Partitions, RepartitionProgress};
 pub use readers::PoolClass;
 pub(crate) use readers::Snapshot;
+pub use retention::{ExpiredLog, LogRetention};
 pub(crate) use scopes::Asking;
 pub(crate) use sql::SqlReader;
 
