@@ -211,6 +211,8 @@ fn walk(session: &TenantSession, walked: &mut Walked) {
             [of(Log, &[c])];
         "history: refusals" => session.audit().refusals()?, [];
         "history: refusals_every" => session.audit().refusals_every(Duration::from_secs(1))?, [];
+        "history: head" => drop(session.audit().head()?), [];
+        "history: verify_against" => session.audit().verify_against(&session.audit().head()?)?, [];
         "history: verify" => session.audit().verify()?, [];
         "sql: rows" => session.sql("SELECT text FROM finding").rows()?, [of::<Finding>(Sql, &[])];
         "sql: all" => session.sql("SELECT text FROM finding").all::<String>()?, [of::<Finding>(Sql, &[])];
@@ -330,6 +332,7 @@ const OTHERS: [(&str, &[&str]); 9] = [
             "role",
             "members",
             "private_audit",
+            "expire_log",
         ],
     ),
     (

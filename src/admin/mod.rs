@@ -227,12 +227,11 @@ impl AdminSession {
     pub fn misses(&self, tenant: &TenantName, query: &MissQuery) -> Result<MissReport> {
         let by = self.by();
         by.check()?;
-        let owning = self.store.read(|connection| identities::owning(connection, tenant));
-        let owning = self.store.found(&by, "misses", owning)?;
+        let found = self.store.read(|connection| identities::owning(connection, tenant));
+        let owning = self.store.found(&by, "misses", found)?;
         let home = owning.organization.unwrap_or(owning.key);
         let looked = Looked { by: "misses", entity: None };
         self.store.account(&by.actor, home, &[owning.key], &looked, || by.check())?;
-        by.check()?;
         self.store.misses(home, owning.key, query)
     }
 
