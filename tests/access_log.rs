@@ -322,7 +322,6 @@ const OTHERS: [(&str, &[&str]); 9] = [
     (
         "mod",
         &[
-            "expire_log",
             "transaction",
             "read",
             "audit",
@@ -351,8 +350,6 @@ const OTHERS: [(&str, &[&str]); 9] = [
             "newest_first",
             "after",
             "reads",
-            "head",
-            "verify_against",
         ],
     ),
     (
