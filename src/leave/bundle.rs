@@ -12,7 +12,7 @@ use super::form::{
     TenantFrame, kind,
 };
 use super::frame::FrameWriter;
-use super::source::{Leaving, References, Source, reference_values};
+use super::source::{Leaving, References, Source, definition_of, reference_values};
 use crate::audit::log::ENTRY_COLUMNS;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
@@ -35,7 +35,7 @@ pub(super) fn write(source: &Source, out: &mut dyn Write) -> Result<Exported> {
         let entity = EntityFrame {
             name: table.entity().to_owned(),
             version: table.version,
-            definition: table.definition.to_json(),
+            definition: definition_of(table).to_json(),
         };
         bundle.frames.write(&entity.body())?;
     }

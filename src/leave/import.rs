@@ -19,7 +19,7 @@ use super::form::{
 };
 use super::frame::{FrameLimits, Sum};
 use super::problem::{BundleProblem, LISTED_MAX};
-use super::source::{Kind, References, entities, reference_columns};
+use super::source::{Kind, References, definition_of, entities, reference_columns};
 use super::stream::{Section, Stream};
 use super::{ImportOptions, Imported};
 use crate::audit::log::{ENTRY_ACTORS, ENTRY_COLUMNS, StoredEntry};
@@ -138,11 +138,12 @@ fn read_entities<'c>(
 
 /// In what an entity of the bundle is another one than the store's.
 fn difference(table: &Table, entity: &EntityFrame) -> Option<String> {
-    if table.definition.to_json() != entity.definition {
+    let here = definition_of(table);
+    if here.to_json() != entity.definition {
         let Ok(there) = Definition::from_json(&entity.definition) else {
             return Some("its definition can not be read".to_owned());
         };
-        return Some(schema::difference(&there, &table.definition));
+        return Some(schema::difference(&there, &here));
     }
     (table.version != entity.version).then(|| {
         format!("its definition has version {} there, and version {} here", entity.version, table.version)

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::Exported;
-use super::source::{Leaving, References, Source, reference_values};
+use super::source::{Leaving, References, Source, definition_of, reference_values};
 use crate::audit::export::{Exact, Line};
 use crate::audit::log::StoredEntry;
 use crate::entity::{Value, time_from_micros, time_of};
@@ -21,7 +21,7 @@ const VERSION: u32 = 1;
 pub(super) fn write(source: &Source, out: &mut dyn Write) -> Result<Exported> {
     let mut lines = Lines { out: BufWriter::new(out), bytes: 0 };
     let entities = source.entities().into_iter().map(|table| {
-        let definition: Json = serde_json::from_str(&table.definition.to_json()).unwrap_or_default();
+        let definition: Json = serde_json::from_str(&definition_of(table).to_json()).unwrap_or_default();
         json!({ "name": table.entity(), "version": table.version, "definition": definition })
     });
     lines.put(&json!({

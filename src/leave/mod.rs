@@ -137,7 +137,7 @@ impl ImportOptions {
     }
 }
 
-/// What a user or an organization is leaving with. Of an administrator's export each of its logs says so,
+/// What a user or an organization is leaving with, for whoever is asking. Of an administrator's export each of its logs says so,
 /// before anything is read.
 fn source(store: &Arc<Inner>, by: &By, home: TenantKey) -> Result<Source> {
     if by.actor.admin.is_some() {
@@ -146,7 +146,7 @@ fn source(store: &Arc<Inner>, by: &By, home: TenantKey) -> Result<Source> {
             [home].into_iter().chain(members.into_iter().map(|member| member.key)).collect();
         store.look(by, home, &tenants, "export")?;
     }
-    Source::of(store, home)
+    Source::of(store, &by.actor, home)
 }
 
 impl Users<'_> {
@@ -374,6 +374,6 @@ impl TenantSession {
         let core = self.core();
         core.check()?;
         core.account("export", None, None)?;
-        Source::of(&core.store, core.scope.lane())
+        Source::of(&core.store, &core.actor(), core.scope.lane())
     }
 }

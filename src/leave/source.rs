@@ -8,8 +8,9 @@ use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use super::form::{ActorItem, CheckpointPart, Holding, LogPart, MemberFrame};
-use crate::commit::load_rows;
-use crate::entity::{ColumnKind, Tenancy, Value};
+use crate::audit::reads::{Found, Read, ReadKind};
+use crate::commit::{Actor, load_rows, unsigned_count};
+use crate::entity::{ColumnKind, Definition, Tenancy, Value};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::quota::Quota;
@@ -65,8 +66,33 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// A user or an organization by its key.
-    pub(super) fn of(store: &Arc<Inner>, home: TenantKey) -> Result<Self> {
+    /// A user or an organization by its key, for somebody who will have read all of it.
+    pub(super) fn of(store: &Arc<Inner>, actor: &Actor, home: TenantKey) -> Result<Self> {
+        let source = Self::unread(store, home)?;
+        source.note(actor)?;
+        Ok(source)
+    }
+
+    /// Notes the export of records of entities that ask for it, whether or not it comes to its end.
+    fn note(&self, actor: &Actor) -> Result<()> {
+        for tenant in &self.tenants {
+            for table in self.entities_of(tenant.tenancy).filter(|table| table.definition.audits_reads()) {
+                let head = load_rows(self.connection()?, tenant.key, table.key)?;
+                let read = Read {
+                    tenant: tenant.key,
+                    actor: actor.clone(),
+                    entity: table.entity().to_owned(),
+                    kind: ReadKind::Export,
+                    found: Found::so_many(unsigned_count(Some(head.count))?),
+                    time: self.store.now(),
+                };
+                self.store.note_read(self.home(), read);
+            }
+        }
+        Ok(())
+    }
+
+    fn unread(store: &Arc<Inner>, home: TenantKey) -> Result<Self> {
         let (main, there) = store.whole_snapshot(home)?;
         let connection = main.connection()?;
         let mut tenants = Vec::new();
@@ -130,8 +156,7 @@ impl Source {
         self.entities_of(tenant.tenancy)
             .map(|table| {
                 let head = load_rows(self.connection()?, tenant.key, table.key)?;
-                let rows = u64::try_from(head.count)
-                    .map_err(|_| Error::corrupt("the store holds a negative count"))?;
+                let rows = unsigned_count(Some(head.count))?;
                 Ok(Holding { entity: table.entity().to_owned(), rows, quota: head.quota.map(Quota::stored) })
             })
             .collect()
@@ -210,6 +235,11 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// A definition as it leaves: who is told of reads is a store's own affair.
+pub(super) fn definition_of(table: &Table) -> Definition {
+    table.definition.clone().audit_reads(false)
 }
 
 /// The entities of which records of a tenant of this kind may leave, and those that they may refer to,

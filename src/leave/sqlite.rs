@@ -12,7 +12,7 @@ use rusqlite::{Connection, params, params_from_iter};
 
 use super::Exported;
 use super::json_lines::time;
-use super::source::{Leaving, References, Source, reference_values};
+use super::source::{Leaving, References, Source, definition_of, reference_values};
 use crate::audit::export::changes_json;
 use crate::audit::log::StoredEntry;
 use crate::entity::{ColumnKind, Direction, Tenancy, Value, hex, json_of, time_of};
@@ -128,7 +128,7 @@ fn about(source: &Source, connection: &Connection) -> Result<()> {
         statement.execute([name, value])?;
     }
     for table in source.entities() {
-        statement.execute([&format!("definition of {}", table.entity()), &table.definition.to_json()])?;
+        statement.execute([&format!("definition of {}", table.entity()), &definition_of(table).to_json()])?;
     }
     let mut statement = connection
         .prepare("INSERT INTO members (\"user\", role, active, created) VALUES (?1, ?2, ?3, ?4)")?;

@@ -491,6 +491,23 @@ pub(crate) fn owning(connection: &Connection, name: &TenantName) -> Result<Ownin
     Ok(Owning { name: name.clone(), key, organization })
 }
 
+/// What an owner of rows is called; none of the reference records.
+pub(crate) fn name_of(connection: &Connection, key: TenantKey) -> Result<Option<TenantName>> {
+    let sql = "SELECT u.id, NULL FROM _user AS u WHERE u.key = ?1 UNION ALL \
+               SELECT NULL, o.id FROM _organization AS o WHERE o.key = ?1 UNION ALL \
+               SELECT u.id, o.id FROM _member AS m JOIN _organization AS o ON o.key = m.organization \
+               JOIN _user AS u ON u.key = m.user WHERE m.key = ?1";
+    let found = one(connection, sql, [key.get()], |row| {
+        let user = row.get::<_, Option<String>>(0)?.map(UserId::new).transpose()?;
+        let organization = row.get::<_, Option<String>>(1)?.map(OrganizationId::new).transpose()?;
+        Ok(match (user, organization) {
+            (Some(user), Some(organization)) => Some(TenantName::Member { organization, user }),
+            (user, organization) => user.map(TenantName::User).or(organization.map(TenantName::Organization)),
+        })
+    })?;
+    Ok(found.flatten())
+}
+
 /// A page of the owners of a tenancy's rows, in the order of their names.
 pub(crate) fn owners(
     connection: &Connection,
@@ -559,6 +576,12 @@ pub(crate) fn invite(
     Ok(())
 }
 
+/// A time that no clock reaches must not read as none, which would be for ever.
+fn expiry(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>> {
+    let stored: Option<i64> = row.get(column)?;
+    stored.map(|_| time(row, column)).transpose()
+}
+
 pub(crate) fn find_invitation(
     connection: &Connection,
     organization: TenantKey,
@@ -566,10 +589,7 @@ pub(crate) fn find_invitation(
 ) -> Result<Option<StoredInvitation>> {
     let sql = "SELECT role, expires FROM _invitation WHERE organization = ?1 AND user = ?2";
     one(connection, sql, params![organization.get(), user.as_str()], |row| {
-        Ok(StoredInvitation {
-            role: Role::from_stored(&row.get::<_, String>(0)?)?,
-            expires: row.get::<_, Option<i64>>(1)?.and_then(time_from_micros),
-        })
+        Ok(StoredInvitation { role: Role::from_stored(&row.get::<_, String>(0)?)?, expires: expiry(row, 1)? })
     })
 }
 
@@ -589,9 +609,27 @@ pub(crate) fn count_admins(connection: &Connection, organization: TenantKey) -> 
     Ok(connection.prepare_cached(sql)?.query_row([organization.get()], |row| row.get(0))?)
 }
 
-pub(crate) fn count_invitations(connection: &Connection, organization: TenantKey) -> Result<i64> {
-    let sql = "SELECT count(*) FROM _invitation WHERE organization = ?1";
-    Ok(connection.prepare_cached(sql)?.query_row([organization.get()], |row| row.get(0))?)
+/// How many users an organization has invited beside this one.
+pub(crate) fn count_other_invitations(
+    connection: &Connection,
+    organization: TenantKey,
+    user: &UserId,
+) -> Result<i64> {
+    let sql = "SELECT count(*) FROM _invitation WHERE organization = ?1 AND user <> ?2";
+    let count = connection
+        .prepare_cached(sql)?
+        .query_row(params![organization.get(), user.as_str()], |row| row.get(0))?;
+    Ok(count)
+}
+
+/// Takes away an organization's invitations that nobody can accept any more; how many there were.
+pub(crate) fn remove_expired_invitations(
+    connection: &Connection,
+    organization: TenantKey,
+    now: Timestamp,
+) -> Result<usize> {
+    let sql = "DELETE FROM _invitation WHERE organization = ?1 AND expires <= ?2";
+    Ok(connection.prepare_cached(sql)?.execute(params![organization.get(), now.as_microsecond()])?)
 }
 
 /// Invitations that somebody may still accept, of an organization or to a user, in the order of the
@@ -622,7 +660,7 @@ pub(crate) fn invitations(
             user: UserId::new(row.get::<_, String>(2)?).map_err(damaged)?,
             role: Role::from_stored(&row.get::<_, String>(3)?)?,
             created: time(row, 4)?,
-            expires: row.get::<_, Option<i64>>(5)?.and_then(time_from_micros),
+            expires: expiry(row, 5)?,
         })
     })
 }

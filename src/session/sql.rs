@@ -76,11 +76,7 @@ impl<S: tenancy::Scope> Session<S> {
 
 impl Core<'static> {
     pub(crate) fn sql_connection(&self, fixed: FixedLimits) -> Result<SqlReader> {
-        self.check()?;
-        if self.store.is_read_only() {
-            // In a store that another process writes, memory can't tell.
-            self.store.read(|connection| self.check_grants(connection))?;
-        }
+        self.check_for_reading()?;
         self.store.sql(&self.scope, fixed)
     }
 

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use crate::{
     AuditEntry, Builder, Durability, Entity, Error, Id, ImportOptions, LogRetention, OrganizationId,
-    Partitioning, Record, Result, Role, Store, TenantSession, Timestamp, UserId,
+    Partitioning, Record, Result, Role, Store, StoreRole, TenantSession, Timestamp, UserId,
 };
 
 #[derive(Debug, Clone, PartialEq, Entity)]
@@ -41,6 +41,8 @@ struct Note {
     text: String,
 }
 
+/// What an admin of the store does.
+const ADMIN: &str = "an admin changes who exists";
 const CHANGE: &str = "TENANTRY_TEST_CHANGE";
 const MOMENT: &str = "TENANTRY_TEST_MOMENT";
 const FOLDER: &str = "TENANTRY_TEST_FOLDER";
@@ -88,6 +90,8 @@ fn furnish(folder: &Path) {
         session.insert(&Ticket { title: id.into() }).unwrap();
         session.insert(&Note { text: id.into() }).unwrap();
     }
+    store.users().create(&user_id("root")).unwrap();
+    store.users().set_role(&user_id("root"), StoreRole::Admin).unwrap();
     // Logs of which something has expired move as others do.
     let third = session(&store, "ada").audit().list().unwrap()[2].time;
     let old = LogRetention { payloads_before: Some(Timestamp::now()), entries_before: Some(third) };
@@ -248,6 +252,15 @@ fn change(store: &Store, what: &str) -> Result<()> {
             store.users().rename(&user_id("linus"), "Linus")?;
             store.organizations().remove_member(&acme(), &user_id("linus"))
         }
+        ADMIN => {
+            let admin = store.admin(&user_id("root"), "work")?;
+            admin.users().get_or_create(&user_id("linus"))?;
+            match admin.organizations().add_member(&acme(), &user_id("linus"), Role::Admin) {
+                Ok(()) | Err(Error::Exists { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            admin.organizations().remove_member(&acme(), &user_id("linus"))
+        }
         "delete a reference record" => {
             match store.reference().query::<Currency>().filter(Currency::CODE.eq("USD")).first()? {
                 Some(record) => store.reference().delete(record.id),
@@ -335,6 +348,21 @@ fn assert_once_each(store: &Store) {
     assert!(!actions.is_empty() && actions.iter().copied().eq(alternate), "{actions:?}");
 }
 
+/// Whatever carried a change of the admin's out, its entry says who did it and why.
+fn assert_by_admin(store: &Store) {
+    let acme = session(store, "ada").in_organization(&acme()).unwrap().audit().list().unwrap();
+    let members = acme.into_iter().filter(|entry| entry.action.starts_with("member.")).skip(2);
+    let linus = session(store, "linus").audit().list().unwrap();
+    for entry in linus.into_iter().chain(members) {
+        assert_eq!(
+            (&entry.actor, &entry.admin),
+            (&Some(user_id("root")), &Some(user_id("root"))),
+            "{entry:?}"
+        );
+        assert_eq!(entry.reason.as_deref(), Some("work"));
+    }
+}
+
 /// What is gone is the oldest, and the log says so before anything goes.
 fn assert_expired_as_stated(logs: &[Vec<AuditEntry>], wanted: &[Vec<AuditEntry>]) {
     for (log, wanted) in logs.iter().zip(wanted) {
@@ -358,6 +386,7 @@ fn at_moments(what: &str, durability: &str, step: usize) {
     furnish(&template);
     write_bundles(&template);
     let wanted = look(&builder(Durability::Full).open(&template).unwrap());
+    let who_exists = ["change who exists", ADMIN].contains(&what);
     for moment in (1..MOMENTS_MAX).step_by(step) {
         let folder = root.path().join(moment.to_string());
         copy(&template, &folder);
@@ -372,7 +401,7 @@ fn at_moments(what: &str, durability: &str, step: usize) {
                 assert_expired_as_stated(&seen.logs, &wanted.logs);
                 seen.logs.clone_from(&wanted.logs);
             }
-            if what == "change who exists" {
+            if who_exists {
                 // What the organization's log says of others is not what this is about.
                 for (log, wanted) in seen.logs.iter_mut().zip(&wanted.logs) {
                     log.truncate(wanted.len());
@@ -397,10 +426,13 @@ fn at_moments(what: &str, durability: &str, step: usize) {
                     assert!(log.last().unwrap().changes.is_some());
                 }
             }
-            if what == "change who exists" {
+            if who_exists {
                 // Partitions look at the catalog again, also at what they have carried out.
                 store.reference().insert(&Currency { code: "JPY".into() }).unwrap();
                 assert_once_each(&store);
+            }
+            if what == ADMIN {
+                assert_by_admin(&store);
             }
             store.close().unwrap();
         }
@@ -441,6 +473,11 @@ fn logs_that_expire() {
 fn a_change_of_who_exists() {
     at_every_moment("change who exists", "full");
     at_every_moment("change who exists", "normal");
+}
+
+#[test]
+fn a_change_that_an_admin_makes() {
+    at_every_moment(ADMIN, "full");
 }
 
 #[test]
