@@ -1,3 +1,4 @@
-//! What is left of a store with partitions when the process ends at any moment of a change.
+//! What is left of a store when the process ends at any moment of a change.
 
 mod crashes;
+mod erasures;
