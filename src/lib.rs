@@ -15,6 +15,7 @@ mod entity;
 mod error;
 mod identity;
 mod lanes;
+mod leave;
 mod monitor;
 mod query;
 mod quota;
@@ -49,6 +50,7 @@ pub use error::{Error, Result, TokenProblem};
 pub use identity::{
     Invitation, Membership, Organization, OrganizationId, Role, StoreRole, TenantName, User, UserId,
 };
+pub use leave::{Erasure, Scrub};
 pub use monitor::{
     CacheStats, CommitStats, Monitoring, Operation, OperationStats, PartitionStats, ReaderStats,
     SlowOperation, Stats, Summary, TenantStats,

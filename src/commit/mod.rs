@@ -23,7 +23,8 @@ pub(crate) use change::{Changes, Content, Copies, Upsert, row_bytes, still_refer
 pub(crate) use checkpoint::{Checkpoints, observe_log};
 use heads::Heads;
 pub(crate) use heads::{
-    RowHead, count, create_log, has_log, load_rows, totals, totals_at_home, totals_of, unsigned_count,
+    RowHead, count, create_log, has_log, is_closed, load_rows, totals, totals_at_home, totals_of,
+    unsigned_count,
 };
 pub(crate) use queue::{CommitTotals, Committer};
 pub(crate) use unit::{Actor, Authority, Event, Savepoint, Unit};

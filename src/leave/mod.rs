@@ -1,0 +1,5 @@
+//! A tenant's right to leave.
+
+pub(crate) mod erase;
+
+pub use erase::{Erasure, Scrub};
