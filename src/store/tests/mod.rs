@@ -1,4 +1,6 @@
-//! What is left of a store when the process ends at any moment of a change.
+//! Stores from within: what is left of one when the process ends at any moment of a change, and reports that only the
+//! administration of a store gets.
 
 mod crashes;
 mod erasures;
+mod misses;
