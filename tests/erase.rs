@@ -27,7 +27,7 @@ struct Currency {
 }
 
 #[derive(Debug, Clone, PartialEq, Entity)]
-#[entity(unique(code), index(title, number))]
+#[entity(unique(code), index(title, number), audit_reads)]
 struct Document {
     code: String,
     title: String,
@@ -321,6 +321,27 @@ fn look(store: &Store) -> Seen {
     }
 }
 
+/// How many misses and reads the files note of tenants, of those that were erased or of others.
+fn noted(folder: &Path, layout: Layout, erased: bool) -> i64 {
+    let path = path_in(folder, layout);
+    let files = match layout {
+        Layout::File => vec![path],
+        Layout::Three | Layout::EachItsOwn => {
+            fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect()
+        }
+    };
+    let of = |table: &str| {
+        format!("(SELECT count(*) FROM {table} JOIN _log_head ON tenant = key >> 40 WHERE closed = {erased})")
+    };
+    let sql = format!("SELECT {} + {}", of("_audit_miss"), of("_audit_read"));
+    let databases = files.iter().filter(|path| path.extension().is_some_and(|extension| extension == "db"));
+    let count = |path| -> i64 {
+        let file = rusqlite::Connection::open(path).unwrap();
+        file.query_row(&sql, [], |row| row.get(0)).unwrap()
+    };
+    databases.map(count).sum()
+}
+
 fn assert_clean(store: &Store) {
     let report = store.check().unwrap();
     assert!(report.is_clean(), "{report}");
@@ -377,6 +398,7 @@ fn no_byte_of_a_user_is_left_and_nothing_else_changes() {
         assert_eq!(store.stats().unwrap().tenants, 1);
         assert_eq!(look(&store), before, "{layout:?}");
         assert_clean(&store);
+        assert!(noted(folder.path(), layout, false) > 0 && noted(folder.path(), layout, true) == 0);
 
         // The id is free, and whoever has it next begins with nothing.
         let new = session(&store, LEAVER);
@@ -879,7 +901,9 @@ fn others_work_on_while_somebody_leaves_who_is_at_work() {
         });
         assert!(inserted > 0);
         assert!(store.scrub().unwrap().is_done());
+        // Writes what waits in memory.
         assert_clean(&store);
+        assert_eq!(noted(folder.path(), layout, true), 0, "{layout:?}");
         assert_eq!(traces(folder.path()), BTreeSet::new(), "{layout:?}");
     }
 }

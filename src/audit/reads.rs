@@ -251,8 +251,7 @@ impl Pending {
     }
 }
 
-/// Appends accesses to each tenant's own range, unless it was erased meanwhile, and drops what is more or older than a
-/// tenant keeps.
+/// Appends accesses to each tenant's own range, unless it was erased meanwhile, and drops what is more or older than a tenant keeps.
 pub(crate) fn store(connection: &Connection, reads: &[Read]) -> Result<()> {
     let mut tenants = BTreeMap::new();
     for read in reads {

@@ -23,7 +23,7 @@ use crate::statement::transfer::delete_until;
 pub(crate) const ERASE: &str = "tenant.erase";
 
 /// Tables keyed as rows are, of what the store itself notes of a tenant.
-const NOTED: &[&str] = &["_audit_miss", "_audit_read"];
+const NOTED: [&str; 2] = ["_audit_miss", "_audit_read"];
 
 /// What erasing a user or an organization took away. Made by [`Users::erase`](crate::Users::erase) and
 /// [`Organizations::erase`](crate::Organizations::erase).

@@ -1,4 +1,4 @@
-//! Stores from within: what is left when the process ends at any moment of a change, and reports that only the
+//! Stores from within: what is left of one when the process ends at any moment of a change, and reports that only the
 //! administration of a store gets.
 
 mod crashes;
