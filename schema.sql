@@ -216,7 +216,7 @@ CREATE TABLE _audit_read (
     admin   BLOB    CHECK (length(admin) = 16), -- mark of the store admin who did it
     reason  TEXT,                               -- why, as the admin said
     entity  TEXT    NOT NULL,
-    kind    TEXT    NOT NULL,                   -- get, list, join, count, aggregate, sql, log
+    kind    TEXT    NOT NULL,                   -- get, list, join, count, aggregate, sql, log, export
     count   INTEGER CHECK (count >= 0),         -- how many records; NULL where none is shown by itself
     records BLOB    CHECK (length(records) % 16 = 0) -- their ids, one after the other; NULL: too many, or none
 ) STRICT;

@@ -219,6 +219,12 @@ pub enum Error {
         /// What it would have had.
         total: u64,
     },
+    /// A bundle can not be imported. Nothing of it was kept.
+    #[error("the bundle is not taken in: {problem}")]
+    Bundle {
+        /// Why.
+        problem: crate::BundleProblem,
+    },
     /// A transaction's closure gave up with an error of its own, made by [`Error::aborted`].
     #[error("the transaction was given up: {source}")]
     Aborted {

@@ -17,7 +17,7 @@ use crate::identity::TenantKey;
 const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// An entry as a line holds it.
-struct Line<'e>(&'e AuditEntry);
+pub(crate) struct Line<'e>(pub(crate) &'e AuditEntry);
 
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -63,7 +63,7 @@ impl Serialize for Changed<'_> {
 }
 
 /// A value without loss: as JSON has it, or as an object whose first key says what it is.
-struct Exact<'v>(&'v Value);
+pub(crate) struct Exact<'v>(pub(crate) &'v Value);
 
 impl Serialize for Exact<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -97,6 +97,12 @@ fn tagged<S: Serializer>(serializer: S, kind: &str, text: &str) -> Result<S::Ok,
     let mut map = serializer.serialize_map(Some(1))?;
     map.serialize_entry(kind, text)?;
     map.end()
+}
+
+/// What an entry says of each column, as a line has it.
+pub(crate) fn changes_json(changes: &[Change]) -> Result<String> {
+    let changes: Vec<Changed<'_>> = changes.iter().map(Changed).collect();
+    serde_json::to_string(&changes).map_err(|error| Error::io("an audit entry in JSON", error))
 }
 
 /// An entry as an event of CloudEvents 1.0, in its JSON format.

@@ -122,6 +122,23 @@ const SELECT: &str = "SELECT a.key, a.txn, a.actor, a.admin, a.device, a.clock, 
      FROM _audit AS a LEFT JOIN _actor AS u ON u.mark = a.actor LEFT JOIN _actor AS d ON d.mark = a.admin \
      WHERE a.key BETWEEN ?1 AND ?2";
 
+/// The columns of an entry that is carried to another file: all but its place in the file. The key,
+/// `tenant << 40 | number`, is first.
+pub(crate) const ENTRY_COLUMNS: &str = "key, txn, actor, admin, device, clock, time, action, entity, record, outcome, definition, undoes, reason, \
+     commitment, previous, hash, salt, body";
+
+/// Where some of them stand in it.
+pub(crate) mod entry_column {
+    pub(crate) const NUMBER: usize = 0;
+    pub(crate) const TRANSACTION: usize = 1;
+    pub(crate) const CLOCK: usize = 5;
+    pub(crate) const TIME: usize = 6;
+    pub(crate) const RECORD: usize = 9;
+}
+
+/// Where an entry that is carried names people.
+pub(crate) const ENTRY_ACTORS: std::ops::Range<usize> = 2..4;
+
 /// An entry as it is stored.
 pub(crate) struct StoredEntry {
     pub(super) number: i64,
@@ -180,6 +197,20 @@ impl StoredEntry {
         let mut rows = statement.query([tenant.first(), tenant.last()])?;
         while let Some(row) = rows.next()? {
             visit(StoredEntry::read(row)?)?;
+        }
+        Ok(())
+    }
+
+    /// Every entry of a tenant, in order, as sessions read it.
+    pub(crate) fn each_readable(
+        connection: &Connection,
+        tenant: TenantKey,
+        mut visit: impl FnMut(AuditEntry) -> Result<()>,
+    ) -> Result<()> {
+        let mut statement = connection.prepare_cached(&format!("{SELECT} ORDER BY a.key"))?;
+        let mut rows = statement.query([tenant.first(), tenant.last()])?;
+        while let Some(row) = rows.next()? {
+            visit(StoredEntry::read(row)?.into_entry(row)?)?;
         }
         Ok(())
     }
@@ -244,6 +275,21 @@ impl StoredEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_of_carried_entries_stand_where_they_are_said_to() {
+        let names: Vec<&str> = ENTRY_COLUMNS.split(',').map(str::trim).collect();
+        for (position, name) in [
+            (entry_column::NUMBER, "key"),
+            (entry_column::TRANSACTION, "txn"),
+            (entry_column::CLOCK, "clock"),
+            (entry_column::TIME, "time"),
+            (entry_column::RECORD, "record"),
+        ] {
+            assert_eq!(names[position], name);
+        }
+        assert_eq!(names[ENTRY_ACTORS], ["actor", "admin"]);
+    }
 
     /// Whatever statistics say, the planner has no other way to begin.
     #[test]

@@ -49,11 +49,13 @@ pub enum ReadKind {
     Sql,
     /// In the audit log, which tells what changed.
     Log,
+    /// All of them, and what the log says of them, in an export of the tenant.
+    Export,
 }
 
 impl ReadKind {
-    const ALL: [Self; 7] =
-        [Self::Get, Self::List, Self::Join, Self::Count, Self::Aggregate, Self::Sql, Self::Log];
+    const ALL: [Self; 8] =
+        [Self::Get, Self::List, Self::Join, Self::Count, Self::Aggregate, Self::Sql, Self::Log, Self::Export];
 
     /// Its name in the log.
     #[must_use]
@@ -66,6 +68,7 @@ impl ReadKind {
             Self::Aggregate => "aggregate",
             Self::Sql => "sql",
             Self::Log => "log",
+            Self::Export => "export",
         }
     }
 }
@@ -112,6 +115,11 @@ pub(crate) struct Found {
 impl Found {
     /// Of which nothing more is known.
     pub(crate) const UNKNOWN: Self = Self { count: None, ids: Vec::new() };
+
+    /// So many, which are not named.
+    pub(crate) fn so_many(count: u64) -> Self {
+        Self { count: Some(count), ids: Vec::new() }
+    }
 
     /// So far none.
     pub(crate) fn none() -> Self {

@@ -479,17 +479,7 @@ impl<'u> Changes<'u> {
     }
 
     fn check_size(&self, values: &[Value]) -> Result<()> {
-        let size: usize = values.iter().map(Value::size).sum();
-        let max = self.unit.record_bytes_max();
-        if size > max {
-            return Err(Error::LimitExceeded {
-                limit: "record size",
-                problem: format!(
-                    "the record has {size} bytes and {max} are allowed; raise it with `Builder::record_bytes_max`"
-                ),
-            });
-        }
-        Ok(())
+        check_size(values, self.unit.record_bytes_max())
     }
 
     /// What a refused row change means in the tenant's own terms. SQLite's text stays here.
@@ -556,7 +546,21 @@ impl<'u> Changes<'u> {
     }
 }
 
-const NO_TARGET: &str = "names a record that does not exist";
+pub(crate) const NO_TARGET: &str = "names a record that does not exist";
+
+/// Whether a record's values are no larger than a store allows.
+pub(crate) fn check_size(values: &[Value], max: usize) -> Result<()> {
+    let size: usize = values.iter().map(Value::size).sum();
+    if size > max {
+        return Err(Error::LimitExceeded {
+            limit: "record size",
+            problem: format!(
+                "the record has {size} bytes and {max} are allowed; raise it with `Builder::record_bytes_max`"
+            ),
+        });
+    }
+    Ok(())
+}
 
 pub(crate) fn still_referred(table: &Table) -> Error {
     Error::Reference {

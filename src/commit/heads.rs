@@ -44,6 +44,11 @@ pub(crate) struct RowHead {
 }
 
 impl RowHead {
+    /// That of a tenant that has had no row of the entity.
+    pub(crate) fn empty() -> Self {
+        Self { next: 1, count: 0, bytes: 0, last_id: Some(Uuid::nil()), quota: None, stored: false }
+    }
+
     /// Becomes that of the same rows in another file.
     pub(crate) fn follow(&mut self, other: &Self) {
         *self = Self { stored: self.stored, ..other.clone() };
@@ -271,6 +276,20 @@ fn store_rows(connection: &Connection, (tenant, entity): RowKey, head: &RowHead)
     Ok(())
 }
 
+/// The head of rows that came from elsewhere, of a tenant that the writer knows nothing of yet.
+pub(crate) fn put_rows(
+    connection: &Connection,
+    tenant: TenantKey,
+    entity: i64,
+    head: &RowHead,
+) -> Result<()> {
+    store_rows(connection, (tenant, entity), head)?;
+    let (rows_max, bytes_max) = head.quota.map(Quota::stored).unzip();
+    let sql = "UPDATE _row_head SET rows_max = ?3, bytes_max = ?4 WHERE tenant = ?1 AND entity = ?2";
+    connection.prepare_cached(sql)?.execute(params![tenant.get(), entity, rows_max, bytes_max])?;
+    Ok(())
+}
+
 fn load_log(connection: &Connection, tenant: TenantKey) -> Result<LogHead> {
     let sql = "SELECT next, hash, clock, last_id, closed FROM _log_head WHERE tenant = ?1";
     let head = connection
@@ -295,10 +314,7 @@ pub(crate) fn load_rows(connection: &Connection, tenant: TenantKey, entity: i64)
     let sql = "SELECT next, count, bytes, rows_max, bytes_max, last_id FROM _row_head WHERE tenant = ?1 AND entity = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([tenant.get(), entity])?;
-    let Some(row) = rows.next()? else {
-        let last_id = Some(Uuid::nil());
-        return Ok(RowHead { next: 1, count: 0, bytes: 0, last_id, quota: None, stored: false });
-    };
+    let Some(row) = rows.next()? else { return Ok(RowHead::empty()) };
     let own: Option<i64> = row.get(3)?;
     Ok(RowHead {
         next: row.get(0)?,
@@ -320,7 +336,7 @@ pub(crate) fn count(connection: &Connection, tenant: TenantKey, entity: i64) -> 
 
 /// Users, organizations and members; all rows; all bytes.
 pub(crate) fn totals(connection: &Connection) -> Result<(u64, u64, u64)> {
-    // Without those that were erased, of which keys and logs stay.
+    // Without those that were erased, of which keys and logs stay, and keys of those that did not arrive.
     let sql = "SELECT (SELECT count(*) FROM _user WHERE id IS NOT NULL) + (SELECT count(*) FROM _organization WHERE id IS NOT NULL) \
                + (SELECT count(*) FROM _member AS m JOIN _user AS u ON u.key = m.user JOIN _organization AS o ON o.key = m.organization \
                   WHERE u.id IS NOT NULL AND o.id IS NOT NULL), ifnull(sum(count), 0), ifnull(sum(bytes), 0) FROM _row_head";

@@ -19,11 +19,13 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use uuid::Uuid;
 
-pub(crate) use change::{Changes, Content, Copies, Upsert, row_bytes, still_referred, unique_set};
+pub(crate) use change::{
+    Changes, Content, Copies, NO_TARGET, Upsert, check_size, row_bytes, still_referred, unique_set,
+};
 pub(crate) use checkpoint::{Checkpoints, observe_log};
 use heads::Heads;
 pub(crate) use heads::{
-    RowHead, count, create_log, has_log, is_closed, load_rows, totals, totals_at_home, totals_of,
+    RowHead, count, create_log, has_log, is_closed, load_rows, put_rows, totals, totals_at_home, totals_of,
     unsigned_count,
 };
 pub(crate) use queue::{CommitTotals, Committer};

@@ -50,6 +50,7 @@ pub(crate) struct Committer {
     wait_max: Duration,
     /// Which state of the reference records the file holds.
     reference: Arc<AtomicI64>,
+    record_bytes_max: usize,
     pub(super) checkpoints: Checkpoints,
 }
 
@@ -116,14 +117,14 @@ pub(super) enum Told {
 
 impl Committer {
     pub(crate) fn new(writer: Writer, wait_max: Duration, checkpoints: Checkpoints) -> Self {
-        let reference = Arc::clone(&writer.reference);
+        let (reference, record_bytes_max) = (Arc::clone(&writer.reference), writer.record_bytes_max);
         let queue = Queue {
             slot: Slot::Free(Box::new(writer)),
             lanes: Lanes::default(),
             last_batch: 1,
             counts: CommitTotals::default(),
         };
-        Self { queue: Mutex::new(queue), wait_max, reference, checkpoints }
+        Self { queue: Mutex::new(queue), wait_max, reference, record_bytes_max, checkpoints }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -181,6 +182,14 @@ impl Committer {
         Ok(unit)
     }
 
+    /// The same with foreign keys off: for rows that others in the file may refer to already, though they come
+    /// only now. SQLite counts violations of a transaction, and with such rows would count wrong.
+    pub(crate) fn begin_unchecked(self: &Arc<Self>, lane: TenantKey, actor: Actor) -> Result<Unit> {
+        let mut unit = Unit::begin_unchecked(Arc::clone(self), self.take(lane)?)?;
+        unit.enter(actor)?;
+        Ok(unit)
+    }
+
     /// Lends the writer with no transaction open and foreign keys off: for rows that come from another
     /// file, or go, in many transactions, of which only all together leave no reference dangling.
     pub(crate) fn exclusive<R>(
@@ -214,6 +223,10 @@ impl Committer {
 
     pub(crate) fn reference_version(&self) -> i64 {
         self.reference.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn record_bytes_max(&self) -> usize {
+        self.record_bytes_max
     }
 
     fn take(&self, lane: TenantKey) -> Result<Box<Writer>> {
@@ -316,6 +329,20 @@ impl Committer {
         }
     }
 
+    /// Gives a writer back that had foreign keys off.
+    pub(super) fn restore(&self, writer: Box<Writer>) {
+        let restored = roll_back_rest(&writer.connection)
+            .and_then(|()| Ok(writer.connection.pragma_update(None, "foreign_keys", true)?));
+        match restored {
+            Ok(()) => self.hand_over(writer),
+            Err(error) => {
+                // Nobody may write without foreign keys.
+                tracing::warn!(%error, "a writer could not be restored, and its file is closed");
+                self.end();
+            }
+        }
+    }
+
     /// Whether a writer would have to wait; for work that can wait itself.
     pub(crate) fn is_busy(&self) -> bool {
         !matches!(self.lock().slot, Slot::Free(_))
@@ -379,16 +406,8 @@ struct Exclusive<'c> {
 
 impl Drop for Exclusive<'_> {
     fn drop(&mut self) {
-        let Some(writer) = self.writer.take() else { return };
-        let restored = roll_back_rest(&writer.connection)
-            .and_then(|()| Ok(writer.connection.pragma_update(None, "foreign_keys", true)?));
-        match restored {
-            Ok(()) => self.committer.hand_over(writer),
-            Err(error) => {
-                // Nobody may write without foreign keys.
-                tracing::warn!(%error, "a writer could not be restored, and its file is closed");
-                self.committer.end();
-            }
+        if let Some(writer) = self.writer.take() {
+            self.committer.restore(writer);
         }
     }
 }

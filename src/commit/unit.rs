@@ -61,6 +61,8 @@ pub(crate) struct Unit {
     savepoints: usize,
     /// Whether others are kept out.
     alone: bool,
+    /// Whether foreign keys are off until it ends.
+    unchecked: bool,
     reference: Option<Reference>,
     /// What follows the commit before anybody else can write; nobody joins after it.
     then: Option<Box<dyn FnOnce() + Send>>,
@@ -81,8 +83,12 @@ pub(crate) struct Savepoint {
 
 impl Unit {
     pub(super) fn begin(committer: Arc<Committer>, writer: Box<Writer>) -> Result<Self> {
-        // Whole before anything can fail or panic, so that dropping it hands the writer on.
-        let mut unit = Self {
+        Self::whole(committer, writer).begun()
+    }
+
+    /// Whole before anything can fail or panic, so that dropping it hands the writer on.
+    fn whole(committer: Arc<Committer>, writer: Box<Writer>) -> Self {
+        Self {
             committer,
             writer: Some(writer),
             company: Company::default(),
@@ -90,16 +96,31 @@ impl Unit {
             now: Timestamp::UNIX_EPOCH,
             savepoints: 0,
             alone: false,
+            unchecked: false,
             reference: None,
             then: None,
-        };
-        let committer = Arc::clone(&unit.committer);
-        let connection = &unit.writer()?.connection;
+        }
+    }
+
+    fn begun(mut self) -> Result<Self> {
+        let committer = Arc::clone(&self.committer);
+        let connection = &self.writer()?.connection;
         // If the last transaction could not even be rolled back.
         roll_back_rest(connection)?;
         committer.checkpoints.finish(connection);
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(unit)
+        Ok(self)
+    }
+
+    /// Without foreign keys, and alone.
+    pub(super) fn begin_unchecked(committer: Arc<Committer>, writer: Box<Writer>) -> Result<Self> {
+        let mut unit = Self::whole(committer, writer);
+        (unit.unchecked, unit.alone) = (true, true);
+        let connection = &unit.writer()?.connection;
+        roll_back_rest(connection)?;
+        // https://sqlite.org/pragma.html#pragma_foreign_keys: within a transaction it would do nothing.
+        connection.pragma_update(None, "foreign_keys", false)?;
+        unit.begun()
     }
 
     /// What follows is the work of this caller.
@@ -452,8 +473,10 @@ impl Drop for Unit {
         // a commit there is nothing to take back.
         self.roll_back();
         self.company.answer(|| Err(Error::LOST));
-        if let Some(writer) = self.writer.take() {
-            self.committer.hand_over(writer);
+        match self.writer.take() {
+            Some(writer) if self.unchecked => self.committer.restore(writer),
+            Some(writer) => self.committer.hand_over(writer),
+            None => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The values that columns hold, whatever made the definition.
 
 use jiff::Timestamp;
+use rmp::Marker;
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Value as SqlValue, ValueRef};
 use serde::Serialize;
@@ -225,10 +226,126 @@ impl Nested {
     pub(crate) fn from_stored(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
+
+    /// Whether bytes from elsewhere are one MessagePack value that serde can read: whole, with nothing
+    /// behind it, and not nested deeper than `rmp_serde` goes. It takes no room for what lengths claim.
+    pub(crate) fn is_well_formed(bytes: &[u8]) -> bool {
+        // How many values are missing at each level.
+        let mut missing: Vec<u64> = vec![1];
+        let mut rest = bytes;
+        while let Some(left) = missing.last_mut() {
+            if *left == 0 {
+                missing.pop();
+                continue;
+            }
+            *left -= 1;
+            let Some(inside) = skip_one(&mut rest) else { return false };
+            if inside > 0 {
+                if missing.len() > NESTED_DEPTH_MAX {
+                    return false;
+                }
+                missing.push(inside);
+            }
+        }
+        rest.is_empty()
+    }
+}
+
+/// As deep as `rmp_serde` writes and reads.
+const NESTED_DEPTH_MAX: usize = 1024;
+
+/// Goes past a value, or the opening of a list or map; how many values are inside.
+fn skip_one(rest: &mut &[u8]) -> Option<u64> {
+    fn length(rest: &mut &[u8], size: usize) -> Option<u64> {
+        let (bytes, after) = rest.split_at_checked(size)?;
+        *rest = after;
+        Some(bytes.iter().fold(0, |length, byte| length << 8 | u64::from(*byte)))
+    }
+    let marker = Marker::from_u8(*rest.first()?);
+    *rest = rest.get(1..)?;
+    let (content, inside) = match marker {
+        Marker::FixPos(_) | Marker::FixNeg(_) | Marker::Null | Marker::True | Marker::False => (0, 0),
+        Marker::U8 | Marker::I8 => (1, 0),
+        Marker::U16 | Marker::I16 => (2, 0),
+        Marker::U32 | Marker::I32 | Marker::F32 => (4, 0),
+        Marker::U64 | Marker::I64 | Marker::F64 => (8, 0),
+        Marker::FixStr(length) => {
+            let (text, after) = rest.split_at_checked(length.into())?;
+            *rest = after;
+            return std::str::from_utf8(text).ok().map(|_| 0);
+        }
+        Marker::Str8 | Marker::Str16 | Marker::Str32 => {
+            let size = [1, 2, 4][usize::from(marker.to_u8() - Marker::Str8.to_u8())];
+            let length = usize::try_from(length(rest, size)?).ok()?;
+            let (text, after) = rest.split_at_checked(length)?;
+            *rest = after;
+            return std::str::from_utf8(text).ok().map(|_| 0);
+        }
+        Marker::Bin8 => (length(rest, 1)?, 0),
+        Marker::Bin16 => (length(rest, 2)?, 0),
+        Marker::Bin32 => (length(rest, 4)?, 0),
+        Marker::FixExt1 => (2, 0),
+        Marker::FixExt2 => (3, 0),
+        Marker::FixExt4 => (5, 0),
+        Marker::FixExt8 => (9, 0),
+        Marker::FixExt16 => (17, 0),
+        Marker::Ext8 => (length(rest, 1)? + 1, 0),
+        Marker::Ext16 => (length(rest, 2)? + 1, 0),
+        Marker::Ext32 => (length(rest, 4)? + 1, 0),
+        Marker::FixArray(length) => (0, length.into()),
+        Marker::Array16 => (0, length(rest, 2)?),
+        Marker::Array32 => (0, length(rest, 4)?),
+        Marker::FixMap(length) => (0, 2 * u64::from(length)),
+        Marker::Map16 => (0, 2 * length(rest, 2)?),
+        Marker::Map32 => (0, 2 * length(rest, 4)?),
+        Marker::Reserved => return None,
+    };
+    *rest = rest.get(usize::try_from(content).ok()?..)?;
+    Some(inside)
 }
 
 /// Decodes stored MessagePack; the problem names types and never values.
 pub(crate) fn decode_nested<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     rmp_serde::from_slice(bytes)
         .map_err(|_| format!("the stored MessagePack is not a {}", std::any::type_name::<T>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[test]
+    fn nested_values_from_elsewhere_are_looked_through() {
+        let value = (1, -2.5, "x", Some(true), None::<u8>, vec![BTreeMap::from([(7, "seven")])], u64::MAX);
+        let packed = rmp_serde::to_vec(&value).unwrap();
+        assert!(Nested::is_well_formed(&packed));
+        for length in 0..packed.len() {
+            assert!(!Nested::is_well_formed(&packed[..length]));
+        }
+        assert!(!Nested::is_well_formed(&[&packed[..], &[0xc0]].concat()));
+        // Four thousand million items; a marker that nobody uses; text that is no UTF-8; too deep.
+        for bad in [&[0xdd, 0xff, 0xff, 0xff, 0xff][..], &[0xc1], &[0xa1, 0xff], &[0xd9, 1, 0xff], &[]] {
+            assert!(!Nested::is_well_formed(bad), "{bad:?}");
+        }
+        let deep = |depth| [vec![0x91; depth], vec![0xc0]].concat();
+        assert!(Nested::is_well_formed(&deep(1_024)));
+        assert!(!Nested::is_well_formed(&deep(100_000)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_well_formed_is_what_serde_reads(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let mut deserializer = rmp_serde::Deserializer::from_read_ref(&bytes[..]);
+            let read = serde::de::IgnoredAny::deserialize(&mut deserializer).is_ok();
+            let whole = read && rmp_serde::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok();
+            if Nested::is_well_formed(&bytes) {
+                prop_assert!(whole, "{bytes:?}");
+            }
+        }
+    }
 }

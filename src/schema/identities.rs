@@ -304,7 +304,9 @@ pub(crate) fn mirror_user(
     let id = id.map(UserId::as_str);
     let sql = "INSERT INTO _actor (mark, id) VALUES (?1, ?2) ON CONFLICT (mark) DO NOTHING";
     connection.prepare_cached(sql)?.execute(params![mark, id])?;
-    let sql = "INSERT INTO _user (key, mark, id, name, created) VALUES (?1, ?2, ?3, '', 0) ON CONFLICT (key) DO NOTHING";
+    // It may know the user already, also as one who was on the way. Who was erased stays so.
+    let sql = "INSERT INTO _user (key, mark, id, name, created) VALUES (?1, ?2, ?3, '', 0) \
+               ON CONFLICT (key) DO UPDATE SET id = excluded.id WHERE id <> excluded.id";
     connection.prepare_cached(sql)?.execute(params![key.get(), mark, id])?;
     Ok(())
 }
@@ -315,7 +317,8 @@ pub(crate) fn mirror_organization(
     id: Option<&OrganizationId>,
 ) -> Result<()> {
     mirror_tenant(connection, key, "organization")?;
-    let sql = "INSERT INTO _organization (key, id, name, created) VALUES (?1, ?2, '', 0) ON CONFLICT (key) DO NOTHING";
+    let sql = "INSERT INTO _organization (key, id, name, created) VALUES (?1, ?2, '', 0) \
+               ON CONFLICT (key) DO UPDATE SET id = excluded.id WHERE id <> excluded.id";
     connection.prepare_cached(sql)?.execute(params![key.get(), id.map(OrganizationId::as_str)])?;
     Ok(())
 }
@@ -335,6 +338,34 @@ pub(crate) fn mirror_member(
     let (organization, user) = (organization.get(), user.get());
     connection.prepare_cached(sql)?.execute(params![key.get(), organization, user, role.as_str(), active])?;
     Ok(())
+}
+
+/// A partition learns that a user is on the way, and not yet who: somebody else may come to be that one.
+pub(crate) fn expect_user(connection: &Connection, key: TenantKey, mark: Mark, id: &UserId) -> Result<()> {
+    mirror_tenant(connection, key, "user")?;
+    name_actor(connection, mark, id)?;
+    let sql = "INSERT INTO _user (key, mark, id, name, created) VALUES (?1, ?2, ?3, '', 0)";
+    connection.prepare_cached(sql)?.execute(params![key.get(), mark, expected(key)])?;
+    Ok(())
+}
+
+/// The same of an organization.
+pub(crate) fn expect_organization(connection: &Connection, key: TenantKey) -> Result<()> {
+    mirror_tenant(connection, key, "organization")?;
+    let sql = "INSERT INTO _organization (key, id, name, created) VALUES (?1, ?2, '', 0)";
+    connection.prepare_cached(sql)?.execute(params![key.get(), expected(key)])?;
+    Ok(())
+}
+
+/// No id of anybody: those hold no control characters.
+fn expected(key: TenantKey) -> String {
+    format!("\u{1}{}", key.get())
+}
+
+/// The keys of an organization's members, those who have left too.
+pub(crate) fn member_keys(connection: &Connection, organization: TenantKey) -> Result<Vec<TenantKey>> {
+    let sql = "SELECT key FROM _member WHERE organization = ?1 ORDER BY key";
+    all(connection, sql, [organization.get()], |row| TenantKey::from_stored(row.get(0)?))
 }
 
 /// What a tenant is, by its key, and its id unless it was erased.
@@ -408,6 +439,32 @@ pub(crate) fn all_memberships(connection: &Connection, user: TenantKey) -> Resul
                 active: row.get(2)?,
             },
             organization: TenantKey::from_stored(row.get(3)?)?,
+        })
+    })
+}
+
+/// A membership, also one that is over, with all that is known of it.
+pub(crate) struct WholeMember {
+    pub(crate) key: TenantKey,
+    pub(crate) user: UserId,
+    pub(crate) role: Role,
+    pub(crate) active: bool,
+    pub(crate) created: i64,
+}
+
+/// An organization's members, those who have left too, in the order of their users' ids. Of those who
+/// were erased nothing is left to speak of.
+pub(crate) fn whole_members(connection: &Connection, organization: TenantKey) -> Result<Vec<WholeMember>> {
+    let sql = "SELECT m.key, u.id, m.role, m.active, m.created FROM _member AS m JOIN _user AS u ON u.key = m.user \
+               WHERE m.organization = ?1 AND u.id IS NOT NULL ORDER BY u.id";
+    all(connection, sql, [organization.get()], |row| {
+        Ok(WholeMember {
+            key: TenantKey::from_stored(row.get(0)?)?,
+            user: UserId::new(row.get::<_, String>(1)?)
+                .map_err(|_| Error::corrupt("the store holds an invalid user id"))?,
+            role: Role::from_stored(&row.get::<_, String>(2)?)?,
+            active: row.get(3)?,
+            created: row.get(4)?,
         })
     })
 }

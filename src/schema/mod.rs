@@ -255,7 +255,7 @@ fn add(connection: &Connection, table: &Table) -> Result<()> {
 }
 
 /// The first thing in which two definitions of one name differ.
-fn difference(stored: &Definition, wanted: &Definition) -> String {
+pub(crate) fn difference(stored: &Definition, wanted: &Definition) -> String {
     if stored.tenancy() != wanted.tenancy() {
         return format!("there its tenancy is `{}`, here `{}`", stored.tenancy(), wanted.tenancy());
     }

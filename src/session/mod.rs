@@ -517,7 +517,7 @@ impl<'x> Core<'x> {
         }
     }
 
-    fn actor(&self) -> Actor {
+    pub(crate) fn actor(&self) -> Actor {
         Actor {
             user: self.scope.mark().or_else(|| self.authority.as_ref().map(|by| by.mark)),
             admin: self.authority.clone(),

@@ -578,6 +578,45 @@ fn what_moves_takes_only_its_own_along() {
 }
 
 #[test]
+fn what_leaves_and_arrives_takes_only_its_own_along() {
+    let builder = || definitions().into_iter().fold(Store::builder(), crate::Builder::definition);
+    let (here, there) = (builder().temporary().unwrap(), builder().temporary().unwrap());
+    let user = here.users().create(&UserId::new("ada").unwrap()).unwrap();
+    there.users().create(&UserId::new("grace").unwrap()).unwrap();
+    let organization = here.organizations().create(&OrganizationId::new("acme").unwrap()).unwrap();
+    here.organizations().add_member(&organization, &user, Role::Member).unwrap();
+    let session = here.session(&user).unwrap();
+    let inside = session.in_organization(&organization).unwrap();
+    let row = || Fields::new().with("flag", true).with("text", "one");
+    session.dynamic("own").unwrap().insert(row()).unwrap();
+    inside.dynamic("shared").unwrap().insert(row()).unwrap();
+    inside.dynamic("private").unwrap().insert(row()).unwrap();
+    let key =
+        |session: &crate::session::Core<'_>, tenancy| session.scope.reads(tenancy).unwrap().tenant.get();
+    let connection = |store: &Store| Connection::open(store.path()).unwrap();
+    let own = [key(session.core(), Tenancy::User)];
+    let members = [key(inside.core(), Tenancy::Organization), key(inside.core(), Tenancy::Member)];
+    let (mut ada, mut acme) = (Vec::new(), Vec::new());
+    let recorded = recording(|| here.users().export(&user, &mut ada).map(drop));
+    assert_contained(&connection(&here), &recorded, &own);
+    let recorded = recording(|| here.organizations().export(&organization, &mut acme).map(drop));
+    assert_contained(&connection(&here), &recorded, &members);
+    let recorded =
+        recording(|| here.organizations().export_json_lines(&organization, &mut Vec::new()).map(drop));
+    assert_contained(&connection(&here), &recorded, &members);
+
+    let options = crate::ImportOptions::new();
+    let recorded_user = recording(|| there.users().import(&mut &ada[..], &options).map(drop));
+    let recorded_others = recording(|| there.organizations().import(&mut &acme[..], &options).map(drop));
+    let session = there.session(&user).unwrap();
+    let inside = session.in_organization(&organization).unwrap();
+    assert!(recorded_user.iter().any(|statement| statement.sql.starts_with("INSERT")));
+    assert_contained(&connection(&there), &recorded_user, &[key(session.core(), Tenancy::User)]);
+    let members = [key(inside.core(), Tenancy::Organization), key(inside.core(), Tenancy::Member)];
+    assert_contained(&connection(&there), &recorded_others, &members);
+}
+
+#[test]
 fn whose_ids_are_is_one_pass_over_the_index_of_ids() {
     let mut builder = Store::builder();
     for definition in definitions() {

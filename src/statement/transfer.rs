@@ -59,6 +59,25 @@ pub(crate) fn delete_until(table: &Table, tenant: TenantKey, last: i64) -> State
     Statement::new(sql, range(tenant, tenant.first(), last.min(tenant.last())))
 }
 
+/// A row of the tenant's whose reference in this column names no record of the same tenant; none if the
+/// column holds no such references.
+pub(crate) fn without_target(table: &Table, column: usize, tenant: TenantKey) -> Option<Statement<'_>> {
+    let physical = &table.columns[column];
+    let target = physical.target.as_ref()?;
+    if target.soft || target.tenancy != table.definition.tenancy() {
+        return None;
+    }
+    let sql = format!(
+        "SELECT 1 FROM {} AS t NOT INDEXED WHERE t._tenant = ?1 AND t._rid BETWEEN ?2 AND ?3 AND t.{name} IS NOT NULL \
+         AND NOT EXISTS (SELECT 1 FROM {} AS s INDEXED BY {} WHERE s._tenant = ?1 AND s._id = t.{name}) LIMIT 1",
+        table.name,
+        target.table,
+        target.id_index,
+        name = physical.name
+    );
+    Some(Statement::new(sql, range(tenant, tenant.first(), tenant.last())))
+}
+
 fn range(tenant: TenantKey, first: i64, last: i64) -> Vec<Param<'static>> {
     vec![Param::Integer(tenant.get()), Param::Integer(first), Param::Integer(last)]
 }

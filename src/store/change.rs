@@ -45,6 +45,11 @@ impl Change {
         }
     }
 
+    /// Of which the log says this.
+    pub(super) fn said(home: TenantKey, action: &'static str, payload: PayloadWriter) -> Self {
+        Self { payload, ..Self::new(home, action) }
+    }
+
     /// What the log says of a column-like name.
     pub(super) fn field(mut self, name: &str, before: impl Into<Value>, after: impl Into<Value>) -> Self {
         self.payload.change(name, &before.into(), &after.into());
@@ -65,6 +70,29 @@ impl Change {
         self.revokes = Some((tenant, right));
         self
     }
+
+    /// As the catalog keeps it until the home has followed.
+    pub(super) fn into_intent(self, by: &By, now: Timestamp) -> Intent {
+        Intent {
+            home: self.home.get(),
+            mirror: self.mirror,
+            action: self.action.to_owned(),
+            payload: self.payload.finish(),
+            actor: by.actor.user,
+            name: by.name.clone(),
+            authority: by.actor.admin.as_deref().cloned(),
+            time: now.as_microsecond(),
+        }
+    }
+}
+
+/// A user was created.
+pub(super) fn created_user(key: TenantKey, mark: Mark, id: &UserId) -> Change {
+    Change::new(key, "user.create").field("id", Value::None, id.clone()).mirror(Mirror::User {
+        key: key.get(),
+        mark,
+        id: Some(id.clone()),
+    })
 }
 
 /// What a partition knows of the tenants that something in it speaks of; of erased ones no id. Not their
@@ -90,6 +118,8 @@ pub(super) enum Mirror {
         role: Role,
         active: bool,
     },
+    /// Of several, all of which have their logs.
+    Several(Vec<Mirror>),
 }
 
 impl Mirror {
@@ -114,7 +144,7 @@ impl Mirror {
     /// The tenant that it describes, where that has a log of its own.
     fn tenant(&self) -> Option<i64> {
         match self {
-            Mirror::Nothing => None,
+            Mirror::Nothing | Mirror::Several(_) => None,
             Mirror::User { key, .. } | Mirror::Organization { key, .. } | Mirror::Member { key, .. } => {
                 Some(*key)
             }
@@ -126,6 +156,7 @@ impl Mirror {
         let key = |key: i64| TenantKey::from_stored(key);
         match self {
             Mirror::Nothing => Ok(()),
+            Mirror::Several(mirrors) => mirrors.iter().try_for_each(|mirror| mirror.write(connection)),
             Mirror::User { key: user, mark, id } => {
                 identities::mirror_user(connection, key(*user)?, *mark, id.as_ref())
             }
@@ -160,8 +191,16 @@ impl Intent {
         rmp_serde::from_slice(bytes).map_err(|_| Error::corrupt("the catalog holds a damaged intent"))
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>> {
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>> {
         rmp_serde::to_vec(self).map_err(|error| Error::io("an intent", error))
+    }
+
+    pub(super) fn home(&self) -> Result<TenantKey> {
+        TenantKey::from_stored(self.home)
+    }
+
+    pub(super) fn mirror(&self) -> &Mirror {
+        &self.mirror
     }
 }
 
@@ -185,6 +224,12 @@ fn carry_out(unit: &mut Unit, intent: &Intent) -> Result<()> {
         payload: intent.payload.clone(),
     };
     unit.audit(TenantKey::from_stored(intent.home)?, &event)
+}
+
+/// The same in a store of one file, as a part of a transaction.
+pub(super) fn carry_out_here(unit: &mut Unit, by: &By, change: Change) -> Result<()> {
+    let intent = change.into_intent(by, unit.now());
+    carry_out(unit, &intent)
 }
 
 /// The same, in a partition.
@@ -234,16 +279,7 @@ impl Inner {
             unit.after_commit(move || store.grants.revoke(tenant, right));
         }
         let home = change.home;
-        let intent = Intent {
-            home: home.get(),
-            mirror: change.mirror,
-            action: change.action.to_owned(),
-            payload: change.payload.finish(),
-            actor: by.actor.user,
-            name: by.name.clone(),
-            authority: by.actor.admin.as_deref().cloned(),
-            time: unit.now().as_microsecond(),
-        };
+        let intent = change.into_intent(by, unit.now());
         let Some(spread) = self.spread() else {
             carry_out(&mut unit, &intent)?;
             unit.commit()?;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::access::{By, Right};
-use super::change::{Change, Mirror};
+use super::change::{Change, Mirror, created_user};
 use super::invitations::{demoted, keeps_an_admin};
 use super::quotas::Owner;
 use super::{ExpiredLog, Inner, LogRetention, PoolClass, absent_as_none};
@@ -42,6 +42,14 @@ pub struct Users<'s> {
 impl<'s> Users<'s> {
     pub(crate) fn new(store: &'s Arc<Inner>, by: By) -> Self {
         Self { store, by }
+    }
+
+    pub(crate) fn inner(&self) -> &'s Arc<Inner> {
+        self.store
+    }
+
+    pub(crate) fn by(&self) -> &By {
+        &self.by
     }
 
     fn key(&self, id: &UserId, by: &str) -> Result<TenantKey> {
@@ -90,11 +98,8 @@ impl<'s> Users<'s> {
             let (mark, created) = (unit.new_mark()?, unit.now());
             let key = identities::create_tenant(unit.connection()?, "user")?;
             identities::create_user(unit.connection()?, key, mark, id, created.as_microsecond())?;
-            let change = Change::new(key, "user.create")
-                .field("id", Value::None, id.clone())
-                .mirror(Mirror::User { key: key.get(), mark, id: Some(id.clone()) });
             Ok((
-                change,
+                created_user(key, mark, id),
                 User { id: id.clone(), name: String::new(), role: StoreRole::User, disabled: false, created },
             ))
         })
@@ -357,6 +362,14 @@ pub struct Organizations<'s> {
 impl<'s> Organizations<'s> {
     pub(crate) fn new(store: &'s Arc<Inner>, by: By) -> Self {
         Self { store, by }
+    }
+
+    pub(crate) fn inner(&self) -> &'s Arc<Inner> {
+        self.store
+    }
+
+    pub(crate) fn by(&self) -> &By {
+        &self.by
     }
 
     fn key(&self, id: &OrganizationId, by: &str) -> Result<TenantKey> {

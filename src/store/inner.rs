@@ -402,6 +402,25 @@ impl Inner {
         Err(Error::Busy { reason: "users and memberships change all the time; try again" })
     }
 
+    /// One state of a user or an organization: of what the store knows of it, and of the file that it
+    /// lives in, if that is another one.
+    pub(crate) fn whole_snapshot(&self, home: TenantKey) -> Result<(Snapshot, Option<Snapshot>)> {
+        if self.spread.is_none() {
+            return Ok((self.snapshot(home)?, None));
+        }
+        for _ in 0..CHECKS {
+            let decided = self.read(partitions::decided)?;
+            let there = self.snapshot(home)?;
+            // A snapshot is of the moment of its first read.
+            partitions::applied(there.connection()?)?;
+            let main = self.snapshot(TenantKey::REFERENCE)?;
+            if partitions::decided(main.connection()?)? == decided {
+                return Ok((main, Some(there)));
+            }
+        }
+        Err(Error::Busy { reason: "users and memberships change all the time; try again" })
+    }
+
     /// Waits for the writer of a tenant's file and begins a transaction on this thread.
     pub(crate) fn begin(&self, lane: TenantKey, actor: Actor) -> Result<Begun> {
         self.check_open()?;
@@ -492,7 +511,11 @@ impl Inner {
         let name = match mirror {
             Mirror::User { id: Some(id), .. } => layout.place("user", id.as_str()),
             Mirror::Organization { id: Some(id), .. } => layout.place("organization", id.as_str()),
-            Mirror::Nothing | Mirror::User { .. } | Mirror::Organization { .. } | Mirror::Member { .. } => {
+            Mirror::Nothing
+            | Mirror::User { .. }
+            | Mirror::Organization { .. }
+            | Mirror::Member { .. }
+            | Mirror::Several(_) => {
                 return Err(super::spread::homeless());
             }
         };
@@ -523,7 +546,7 @@ impl Inner {
     }
 
     /// The same of a user's or an organization's own affairs.
-    pub(super) fn look(&self, by: &By, home: TenantKey, tenants: &[TenantKey], verb: &str) -> Result<()> {
+    pub(crate) fn look(&self, by: &By, home: TenantKey, tenants: &[TenantKey], verb: &str) -> Result<()> {
         by.check()?;
         self.account(&by.actor, home, tenants, &Looked { by: verb, entity: None }, || by.check())
     }

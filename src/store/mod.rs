@@ -1,6 +1,7 @@
 //! The store: an open file, its connections, its entities, and who may reach what.
 
 mod access;
+mod arrival;
 mod builder;
 mod change;
 pub(crate) mod connection;
@@ -30,6 +31,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use access::{By, Grant, Right};
+pub(crate) use arrival::{ARRIVED, Arrival, NewMember, Newcomer, Profile};
 pub use builder::Builder;
 pub use connection::Durability;
 pub use directory::{Organizations, Users};

@@ -513,14 +513,14 @@ impl<'s> Move<'s> {
             thread::sleep(POLL);
         }
         self.former = None;
-        self.spread.clear(&self.source, self.home, clear)
+        self.spread.clear(&self.source, self.home, clear, None)
     }
 }
 
 impl Drop for Move<'_> {
     fn drop(&mut self) {
         if let Some(intent) = self.intent {
-            let cleared = self.spread.clear(&self.target, self.home, intent);
+            let cleared = self.spread.clear(&self.target, self.home, intent, None);
             if let Err(error) = cleared {
                 tracing::warn!(%error, "a copy that was not finished is cleared when its partition is opened next");
             }

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, TryLockError};
 use hashlink::LinkedHashMap;
 use uuid::Uuid;
 
+use super::arrival::Unborn;
 use super::change::{self, Intent};
 use super::lock::Claim;
 use super::part::{Part, Settings};
@@ -354,7 +355,8 @@ impl Spread {
             }
             Holding::Nothing | Holding::Catalog => None,
         };
-        let mut unit = part.committer()?.begin(TenantKey::REFERENCE, Actor::default())?;
+        // Records of somebody who arrives may refer to reference records that come only now.
+        let mut unit = part.committer()?.begin_unchecked(TenantKey::REFERENCE, Actor::default())?;
         if holding == Holding::Nothing && !released && part.reference_version() == transfer::NO_VERSION {
             // They were taken out during the wait for the writer.
             drop(unit);
@@ -370,7 +372,6 @@ impl Spread {
                 if stale { Some(transfer::read_reference(connection, &self.catalog)?) } else { None };
             (partitions::intents(connection, key)?, reference)
         };
-        unit.alone();
         let applied = partitions::applied(unit.connection()?)?;
         // Nobody decides anything for the partition without its writer; a decision that was not
         // committed is none, and its number is given out again.
@@ -386,14 +387,10 @@ impl Spread {
             }
         }
         if let Some(reference) = reference {
-            transfer::write_reference(&mut unit, &self.catalog, reference)?;
+            transfer::write_reference(&mut unit, &self.catalog, reference)
+                .map_err(|error| part.name_in(error))?;
         }
-        unit.commit().map_err(|error| match error {
-            Error::Constraint { .. } => part.name_in(Error::corrupt(
-                "records in it refer to reference records that the catalog does not hold; the two files are of different times: restore both from one backup",
-            )),
-            other => other,
-        })?;
+        unit.commit()?;
         part.applied.fetch_max(decided, Ordering::AcqRel);
         self.note_done(part, changes.iter().map(|intent| intent.number));
         if let Err(error) = self.clear_left(part, &clear, try_lock(&self.clearing)) {
@@ -433,7 +430,8 @@ impl Spread {
         let Some(_clearing) = clearing else { return Ok(()) };
         for intent in intents {
             if !self.are_done(&[intent.number]) && self.may_clear(intent.tenant) {
-                self.clear(part, intent.tenant, intent.number)?;
+                let unborn = Unborn::from_bytes(&intent.body)?;
+                self.clear(part, intent.tenant, intent.number, unborn.as_ref())?;
             }
         }
         Ok(())
@@ -474,13 +472,39 @@ impl Spread {
         };
     }
 
-    /// Takes everything of a tenant that does not live there out of a partition, and the intent with it.
-    pub(super) fn clear(&self, part: &Part, home: TenantKey, intent: i64) -> Result<()> {
-        if Some(self.home(home)?) != part.key {
-            transfer::clear(part.committer()?, &self.catalog, home)?;
+    /// Takes everything of a tenant that does not live there out of a partition, and the intent with it;
+    /// of one that has not arrived, its name too.
+    pub(super) fn clear(
+        &self,
+        part: &Part,
+        home: TenantKey,
+        intent: i64,
+        unborn: Option<&Unborn>,
+    ) -> Result<()> {
+        let lives = {
+            let reader = self.main.readers.get(TenantKey::REFERENCE)?;
+            partitions::home(reader.connection()?, home)?
+        };
+        match unborn {
+            None if lives.is_none() => return Err(homeless()),
+            _ if lives == part.key => {}
+            None => transfer::clear(part.committer()?, &self.catalog, home)?,
+            Some(unborn) => {
+                transfer::clear(part.committer()?, &self.catalog, home)?;
+                transfer::clear_names(part.committer()?, home, &unborn.users)?;
+            }
         }
         lock(&self.done).push(intent);
         Ok(())
+    }
+
+    /// Tells an open partition of a change that was decided without its writer, and carries it out.
+    pub(super) fn tell(&self, part: &Part, number: i64) -> Result<()> {
+        // Whoever follows meanwhile holds the writer until it has noted what it saw, which may be less.
+        let writing = part.committer()?.begin(TenantKey::REFERENCE, Actor::default())?;
+        part.decided.fetch_max(number, Ordering::AcqRel);
+        drop(writing);
+        self.follow(part, Holding::Nothing)
     }
 
     /// Changes were carried out. With `Durability::Normal` a power loss could still undo that, and then

@@ -9,6 +9,7 @@ use rusqlite::{Connection, params, params_from_iter};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::audit::log::{ENTRY_ACTORS, ENTRY_COLUMNS};
 use crate::cache::keep;
 use crate::commit::{Committer, RowHead, Unit, Writer, load_rows, still_referred};
 use crate::entity::{Tenancy, UuidText};
@@ -36,14 +37,7 @@ impl Numbered {
     }
 }
 
-/// Without the place in the file, which is another one in each.
-const ENTRIES: Numbered = Numbered {
-    table: "_audit",
-    columns: "key, txn, actor, admin, device, clock, time, action, entity, record, outcome, definition, undoes, reason, \
-              commitment, previous, hash, salt, body",
-};
-/// Where an entry names people.
-const ENTRY_ACTORS: Range<usize> = 2..4;
+const ENTRIES: Numbered = Numbered { table: "_audit", columns: ENTRY_COLUMNS };
 /// Who read what.
 const READS: Numbered = Numbered {
     table: "_audit_read",
@@ -128,11 +122,9 @@ pub(super) fn same_reference(partition: &Connection, main: &Connection, catalog:
     Ok(copies.version != records.version || copies.tables.iter().zip(&records.tables).all(same))
 }
 
-/// Makes a partition's copies the same. The transaction must be alone: it puts off foreign keys, so
-/// that records that are replaced may be referred to meanwhile.
+/// Makes a partition's copies the same, in a transaction without foreign keys: records that are replaced
+/// are referred to meanwhile.
 pub(super) fn write_reference(unit: &mut Unit, catalog: &Catalog, reference: Reference) -> Result<()> {
-    // https://sqlite.org/pragma.html#pragma_defer_foreign_keys: until the next commit.
-    unit.connection()?.execute_batch("PRAGMA defer_foreign_keys = ON")?;
     let mut inserted = Vec::new();
     for (position, wanted) in reference.tables {
         let table = &*catalog.tables()[position];
@@ -156,7 +148,13 @@ pub(super) fn write_reference(unit: &mut Unit, catalog: &Catalog, reference: Ref
             }
         }
         for former in known.values() {
-            door::delete(table, TenantKey::REFERENCE, id(former)?).execute(unit.connection()?)?;
+            let former = id(former)?;
+            if is_held(unit.connection()?, catalog, table, former)? {
+                return Err(Error::corrupt(
+                    "records in it refer to reference records that the catalog does not hold; the two files are of different times: restore both from one backup",
+                ));
+            }
+            door::delete(table, TenantKey::REFERENCE, former).execute(unit.connection()?)?;
         }
         let head = unit.rows(TenantKey::REFERENCE, table.key)?;
         head.follow(&wanted.head);
@@ -175,17 +173,8 @@ pub(super) fn write_reference(unit: &mut Unit, catalog: &Catalog, reference: Ref
 pub(super) fn release(unit: &mut Unit, catalog: &Catalog, records: &[(&Table, Uuid)]) -> Result<()> {
     let connection = unit.connection()?;
     for (table, record) in records {
-        for referring in
-            catalog.tables().iter().filter(|table| table.definition.tenancy() != Tenancy::Reference)
-        {
-            for column in referring.references_to(table.entity()) {
-                if statement::held_by_anyone(referring, column, *record)
-                    .first(connection, |_| Ok(()))?
-                    .is_some()
-                {
-                    return Err(still_referred(table));
-                }
-            }
+        if is_held(connection, catalog, table, *record)? {
+            return Err(still_referred(table));
         }
     }
     // Among themselves they may refer to each other in a circle.
@@ -195,6 +184,20 @@ pub(super) fn release(unit: &mut Unit, catalog: &Catalog, records: &[(&Table, Uu
     }
     unit.set_reference_version(NO_VERSION);
     Ok(())
+}
+
+/// Whether anybody's record refers to a reference record.
+fn is_held(connection: &Connection, catalog: &Catalog, table: &Table, record: Uuid) -> Result<bool> {
+    for referring in catalog.tables().iter().filter(|table| table.definition.tenancy() != Tenancy::Reference)
+    {
+        for column in referring.references_to(table.entity()) {
+            let held = statement::held_by_anyone(referring, column, record).first(connection, |_| Ok(()))?;
+            if held.is_some() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Copies that have to be made anew.
@@ -434,6 +437,27 @@ pub(super) fn clear(target: &Committer, catalog: &Catalog, home: TenantKey) -> R
     })
 }
 
+/// Takes the names out of a partition that belong to a tenant which has not arrived there: its own, those of
+/// users who have not either, and those that only its log spoke of.
+pub(super) fn clear_names(target: &Committer, home: TenantKey, users: &[i64]) -> Result<()> {
+    target.exclusive(home, |writer| {
+        in_transaction(writer, |connection| {
+            for user in users {
+                connection.prepare_cached("DELETE FROM _user WHERE key = ?1")?.execute([user])?;
+            }
+            connection.execute("DELETE FROM _organization WHERE key = ?1", [home.get()])?;
+            connection.execute(
+                "DELETE FROM _actor WHERE mark NOT IN (SELECT mark FROM _user \
+                 UNION SELECT actor FROM _audit WHERE actor IS NOT NULL UNION SELECT admin FROM _audit WHERE admin IS NOT NULL \
+                 UNION SELECT actor FROM _audit_read WHERE actor IS NOT NULL UNION SELECT admin FROM _audit_read WHERE admin IS NOT NULL \
+                 UNION SELECT actor FROM _audit_miss WHERE actor IS NOT NULL)",
+                [],
+            )?;
+            Ok(())
+        })
+    })
+}
+
 fn clear_rows(target: &Committer, table: &Table, tenant: TenantKey) -> Result<()> {
     loop {
         let more = target.exclusive(tenant, |writer| {
@@ -546,7 +570,10 @@ fn add_row(hash: &mut Sha256, row: &WholeRow) {
     }
 }
 
-fn in_transaction<R>(writer: &mut Writer, work: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
+pub(super) fn in_transaction<R>(
+    writer: &mut Writer,
+    work: impl FnOnce(&Connection) -> Result<R>,
+) -> Result<R> {
     // Whatever fails, the writer rolls back when it is given back.
     let connection = writer.connection();
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;

@@ -1,18 +1,19 @@
 //! The process ends at every moment between two commits of a change in turn: of moving a user or an
 //! organization, of spreading a store otherwise, of changing who exists, of deleting a reference
-//! record, of deleting what has expired of logs. Whatever the moment, the store opens, is clean, and every tenant is whole in one file.
+//! record, of deleting what has expired of logs, of taking a bundle in. Whatever the moment, the store opens, is
+//! clean, and every tenant is whole in one file.
 //!
 //! The process that ends is this test binary again, running the one test `child`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 
 use crate::{
-    AuditEntry, Builder, Durability, Entity, Error, Id, LogRetention, OrganizationId, Partitioning, Record,
-    Result, Role, Store, StoreRole, TenantSession, Timestamp, UserId,
+    AuditEntry, Builder, Durability, Entity, Error, Id, ImportOptions, LogRetention, OrganizationId,
+    Partitioning, Record, Result, Role, Store, StoreRole, TenantSession, Timestamp, UserId,
 };
 
 #[derive(Debug, Clone, PartialEq, Entity)]
@@ -141,9 +142,98 @@ fn another_partition(store: &Store, not: &str) -> String {
         .unwrap()
 }
 
+/// Where the bundles of those lie who arrive.
+fn bundle_of(store: &Path, who: &str) -> PathBuf {
+    store.parent().unwrap().join(format!("{who}.bundle"))
+}
+
+/// A user and an organization of another store, with records that nobody has here.
+fn write_bundles(folder: &Path) {
+    let elsewhere = builder(Durability::Full).temporary().unwrap();
+    let currency = elsewhere.reference().insert(&Currency { code: "NOK".into() }).unwrap();
+    for id in ["linus", "ada", "newcomer"] {
+        elsewhere.users().create(&user_id(id)).unwrap();
+    }
+    let session = session(&elsewhere, "newcomer");
+    let mut parent = None;
+    for number in 0..3 {
+        let title = format!("brought {number}");
+        parent = Some(session.insert(&Task { title, price: Some(currency), parent }).unwrap());
+    }
+    let club = OrganizationId::new("club").unwrap();
+    elsewhere.organizations().create(&club).unwrap();
+    for id in ["ada", "linus"] {
+        elsewhere.organizations().add_member(&club, &user_id(id), Role::Member).unwrap();
+        let inside = elsewhere.session(&user_id(id)).unwrap().in_organization(&club).unwrap();
+        inside.insert(&Ticket { title: format!("brought by {id}") }).unwrap();
+        inside.insert(&Note { text: format!("brought by {id}") }).unwrap();
+    }
+    let mut user = fs::File::create(bundle_of(folder, "user")).unwrap();
+    elsewhere.users().export(&user_id("newcomer"), &mut user).unwrap();
+    let mut organization = fs::File::create(bundle_of(folder, "organization")).unwrap();
+    elsewhere.organizations().export(&club, &mut organization).unwrap();
+}
+
+fn import(store: &Store, who: &str) -> Result<()> {
+    let mut bundle = fs::File::open(bundle_of(store.path(), who)).unwrap();
+    let options = ImportOptions::new().with_reference_records().creating_users();
+    let outcome = match who {
+        "user" => store.users().import(&mut bundle, &options),
+        _ => store.organizations().import(&mut bundle, &options),
+    };
+    match outcome {
+        Ok(_) | Err(Error::Exists { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Who arrives is there with everything, or nothing of it is, in none of the files.
+fn assert_all_or_nothing(store: &Store, folder: &Path, what: &str) {
+    let arrived = match what {
+        "import a user" => store.users().get(&user_id("newcomer")).is_ok(),
+        _ => store.organizations().get(&OrganizationId::new("club").unwrap()).is_ok(),
+    };
+    if arrived && what == "import a user" {
+        let tasks = session(store, "newcomer").list::<Task>().unwrap();
+        assert!(tasks.len() == 3 && tasks.iter().all(|task| task.title.starts_with("brought")));
+    } else if arrived {
+        for id in ["ada", "linus"] {
+            let inside = session(store, id).in_organization(&OrganizationId::new("club").unwrap()).unwrap();
+            assert_eq!(inside.list::<Ticket>().unwrap().len(), 2);
+            assert_eq!(inside.list::<Note>().unwrap()[0].text, format!("brought by {id}"));
+            session(store, id).audit().verify().unwrap();
+        }
+    }
+    let files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let open = |path: &PathBuf| Connection::open(path).unwrap();
+    let strings = |connection: &Connection, sql: &str| -> Vec<String> {
+        let mut statement = connection.prepare(sql).unwrap();
+        let found = statement.query_map([], |row| row.get(0)).unwrap().map(|text| text.unwrap());
+        found.collect()
+    };
+    let catalog = open(&folder.join("catalog.db"));
+    let known = strings(&catalog, "SELECT id FROM _user UNION SELECT id FROM _organization");
+    assert_eq!(known.iter().any(|id| ["newcomer", "club"].contains(&id.as_str())), arrived);
+    let named = strings(&catalog, "SELECT hex(mark) FROM _actor");
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "db")) {
+        let connection = open(file);
+        let here = strings(&connection, "SELECT id FROM _user UNION SELECT id FROM _organization");
+        assert!(here.iter().all(|id| known.contains(id)), "{}: {here:?}", file.display());
+        let marks = strings(&connection, "SELECT hex(mark) FROM _actor");
+        assert!(marks.iter().all(|mark| named.contains(mark)), "{}: {marks:?}", file.display());
+        for table in ["_rows_Task", "_rows_Ticket", "_rows_Note"] {
+            let column = if table == "_rows_Note" { "text" } else { "title" };
+            let sql = format!("SELECT {column} FROM {table} WHERE {column} LIKE 'brought%'");
+            assert!(arrived || strings(&connection, &sql).is_empty(), "{}: {table}", file.display());
+        }
+    }
+}
+
 pub(super) fn change(store: &Store, what: &str) -> Result<()> {
     let partitions = store.partitions();
     match what {
+        "import a user" => import(store, "user"),
+        "import an organization" => import(store, "organization"),
         "move a user" => {
             let to = another_partition(store, &partitions.of_user(&user_id("ada"))?.unwrap().name);
             partitions.move_user(&user_id("ada"), &to, |_| {})
@@ -307,6 +397,7 @@ fn at_moments(what: &str, durability: &str, step: usize) {
     let root = tempfile::tempdir().unwrap();
     let template = root.path().join("template");
     furnish(&template);
+    write_bundles(&template);
     let wanted = look(&builder(Durability::Full).open(&template).unwrap());
     let who_exists = ["change who exists", ADMIN].contains(&what);
     for moment in (1..MOMENTS_MAX).step_by(step) {
@@ -330,11 +421,17 @@ fn at_moments(what: &str, durability: &str, step: usize) {
                 }
             }
             assert_eq!(seen, wanted, "{what}, moment {moment}");
+            if what.starts_with("import") {
+                assert_all_or_nothing(&store, &folder, what);
+            }
             // What was not finished is finished when it is asked for again.
             if !came_to_its_end {
                 change(&store, what)
                     .unwrap_or_else(|error| panic!("{what}, again after moment {moment}: {error}"));
                 assert_eq!(store.check().unwrap().to_string().split(": ").nth(1), Some("clean"));
+                if what.starts_with("import") {
+                    assert_all_or_nothing(&store, &folder, what);
+                }
             }
             if what == "expire logs" {
                 for log in look(&store).logs {
@@ -399,4 +496,15 @@ fn a_change_that_an_admin_makes() {
 #[test]
 fn a_reference_record_that_goes() {
     at_every_moment("delete a reference record", "full");
+}
+
+#[test]
+fn a_user_that_arrives() {
+    at_every_moment("import a user", "full");
+    at_every_moment("import a user", "normal");
+}
+
+#[test]
+fn an_organization_that_arrives() {
+    at_every_moment("import an organization", "full");
 }
