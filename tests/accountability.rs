@@ -51,6 +51,7 @@ const SOURCES: &[(&str, &[&str])] = &[
     (include_str!("../src/session/history.rs"), &["Audit"]),
     (include_str!("../src/session/reads.rs"), &["Reads"]),
     (include_str!("../src/sql/mod.rs"), &["Sql"]),
+    (include_str!("../src/leave/mod.rs"), &["TenantSession"]),
 ];
 
 /// Methods that narrow, name or begin something, and touch no row of anybody.
@@ -352,6 +353,13 @@ fn of_a_user(id: Id<Task>, project: Id<Project>) -> Walk<'static, TenantSession>
 
     call(walk, "Reads::list", 0, |s| s.audit().reads().list().map(drop));
     call(walk, "Reads::page", 0, |s| s.audit().reads().page(3).map(drop));
+
+    call(walk, "TenantSession::export", 0, |s| s.export(&mut Vec::new()).map(drop));
+    call(walk, "TenantSession::export_json_lines", 0, |s| s.export_json_lines(&mut Vec::new()).map(drop));
+    call(walk, "TenantSession::export_sqlite", 0, |s| {
+        let folder = tempfile::tempdir().unwrap();
+        s.export_sqlite(folder.path().join("ada.db")).map(drop)
+    });
 
     call(walk, "TenantSession::invitations", 0, |s| s.invitations(None, 10).map(drop));
     // A reference within the tenant goes with what it refers to only if that says so.

@@ -230,6 +230,40 @@ fn a_user_exports_what_is_its_own_and_no_more() {
 }
 
 #[test]
+fn an_export_is_a_read_of_entities_that_ask_for_it() {
+    let asking = world::definitions().into_iter().map(|definition| {
+        let asks = definition.name() == "left one";
+        definition.audit_reads(asks)
+    });
+    let here = asking.fold(Store::builder(), tenantry::Builder::definition).temporary().unwrap();
+    here.users().create(&user("ada")).unwrap();
+    let session = here.session(&user("ada")).unwrap();
+    for _ in 0..2 {
+        session.dynamic("left one").unwrap().insert(Fields::new()).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut bundle = Vec::new();
+    session.export(&mut bundle).unwrap();
+    session.export_json_lines(&mut Vec::new()).unwrap();
+    here.users().export_sqlite(&user("ada"), folder.path().join("ada.db")).unwrap();
+    let reads = session.audit().reads().list().unwrap();
+    let said = reads.iter().map(|read| (read.entity.as_str(), read.kind, read.count, read.actor.clone()));
+    let (kind, ada) = (tenantry::ReadKind::Export, Some(user("ada")));
+    assert_eq!(
+        said.collect::<Vec<_>>(),
+        [
+            ("left one", kind, Some(2), ada.clone()),
+            ("left one", kind, Some(2), ada),
+            ("left one", kind, Some(2), None)
+        ]
+    );
+    // Who is told of reads is each store's own affair.
+    let there = store_of(0, 0);
+    there.users().import(&mut &bundle[..], &all_along()).unwrap();
+    assert_eq!(Said::of(&bundle_of_user(&there, "ada")).before_import(), Said::of(&bundle));
+}
+
+#[test]
 fn rows_of_more_than_a_frame_come_whole() {
     let here = store_of(0, 0);
     let there = store_of(0, 2);
