@@ -15,12 +15,15 @@ CREATE TABLE _store (
     definitions BLOB    NOT NULL CHECK (length(definitions) = 32), -- SHA-256 of all definitions below
     created     INTEGER NOT NULL,
     reference   INTEGER NOT NULL DEFAULT 0,  -- of a catalog or partition: the version of its reference records
-    applied     INTEGER NOT NULL DEFAULT 0   -- of a partition: the last intent that was carried out in it
+    applied     INTEGER NOT NULL DEFAULT 0,  -- of a partition: the last intent that was carried out in it
+    -- What erasing somebody has left to do in this file, of whose rows there are bytes in pages that nothing uses any
+    -- more: 1, to build the file anew, and then 2, to empty its log of writes.
+    scrub       INTEGER NOT NULL DEFAULT 0 CHECK (scrub IN (0, 1, 2))
 ) STRICT;
 
 -- Who can own rows. Each owner gets a small integer key which leads every key, index and foreign
 -- key of the tables it owns rows in: one column, one predicate, one rule. Keys are never reused
--- (a trigger refuses deletion). Rows are numbered `tenant << 40 | number`, so 23 bits are left.
+-- (a trigger refuses deletion), not even those of erased tenants, of which a log without contents stays. Rows are numbered `tenant << 40 | number`, so 23 bits are left.
 --   user          one user's private rows
 --   organization  rows that an organization's members share
 --   member        one user's private rows within one organization
@@ -44,16 +47,17 @@ CREATE TABLE _actor (
 CREATE TABLE _user (
     key      INTEGER PRIMARY KEY REFERENCES _tenant (key),
     mark     BLOB    NOT NULL UNIQUE REFERENCES _actor (mark),
-    id       TEXT    NOT NULL UNIQUE,           -- compared byte for byte
+    id       TEXT    UNIQUE,                    -- compared byte for byte; NULL once the user was erased
     name     TEXT    NOT NULL,
     role     TEXT    NOT NULL DEFAULT 'user' CHECK (role IN ('user', 'admin')),
+    was_admin INTEGER NOT NULL DEFAULT 0 CHECK (was_admin IN (0, 1)), -- 1: any partition's logs may name it
     disabled INTEGER NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1)),
     created  INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE _organization (
     key      INTEGER PRIMARY KEY REFERENCES _tenant (key),
-    id       TEXT    NOT NULL UNIQUE,
+    id       TEXT    UNIQUE,                    -- NULL once the organization was erased
     name     TEXT    NOT NULL,
     disabled INTEGER NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1)),
     created  INTEGER NOT NULL
@@ -124,7 +128,8 @@ CREATE TABLE _log_head (
     next    INTEGER NOT NULL,                             -- the number of the next entry
     hash    BLOB    NOT NULL CHECK (length(hash) = 32),   -- of the newest entry, or the origin
     clock   INTEGER NOT NULL,                             -- the newest hybrid logical clock
-    last_id BLOB    NOT NULL CHECK (length(last_id) = 16) -- the newest id; the next one is greater
+    last_id BLOB    NOT NULL CHECK (length(last_id) = 16), -- the newest id; the next one is greater
+    closed  INTEGER NOT NULL DEFAULT 0 CHECK (closed IN (0, 1)) -- 1: the tenant was erased; its last entry says so
 ) STRICT;
 
 -- Who did what to which record, when, with what outcome, and what changed. The key is
@@ -235,7 +240,8 @@ CREATE TABLE _layout (
 CREATE TABLE _partition (
     key       INTEGER PRIMARY KEY,                    -- of the name's hash, so that a file never gets another's
     name      TEXT    NOT NULL UNIQUE,                -- of the file, in the catalog's folder
-    forgotten INTEGER NOT NULL DEFAULT 0              -- the last change whose intent is gone: a file without it is too old
+    forgotten INTEGER NOT NULL DEFAULT 0,             -- the last change whose intent is gone: a file without it is too old
+    scrub     INTEGER                                 -- the last erasure whose traces may still be in the file; NULL: none
 ) STRICT;
 
 -- In which partition a user or an organization lives. Everything that moves changes this one row.
@@ -245,17 +251,27 @@ CREATE TABLE _home (
 ) STRICT;
 CREATE INDEX _home_partition ON _home (partition);
 
+-- Where else a tenant has lived, or began to move to. Something of it, or of its members, may be left there: an id, and
+-- bytes in pages that nothing uses any more. Whoever is erased is looked for there too.
+CREATE TABLE _former (
+    tenant    INTEGER NOT NULL REFERENCES _tenant (key),
+    partition INTEGER NOT NULL REFERENCES _partition (key),
+    PRIMARY KEY (tenant, partition)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX _former_partition ON _former (partition);
+
 -- What was decided here and has to follow in a partition. No commit spans two files in WAL mode
 -- (https://sqlite.org/lang_attach.html), so the decision is written down first, and whoever opens the
 -- partition next carries out what is left.
 --   change  an identity changed: the body says what the partition has to know, and the log's entry
+--   erase   somebody was erased: the body says whose rows and payloads have to go, and what is forgotten
 --   clear   what the partition holds of a tenant that does not live there is to go: a copy that
 --           was not finished, or what was left behind by one that moved away
 CREATE TABLE _intent (
     number    INTEGER PRIMARY KEY,
     partition INTEGER NOT NULL REFERENCES _partition (key),
     tenant    INTEGER NOT NULL REFERENCES _tenant (key),
-    kind      TEXT    NOT NULL CHECK (kind IN ('change', 'clear')),
+    kind      TEXT    NOT NULL CHECK (kind IN ('change', 'erase', 'clear')),
     body      BLOB    NOT NULL
 ) STRICT;
 CREATE INDEX _intent_partition ON _intent (partition, number);

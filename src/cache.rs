@@ -163,6 +163,16 @@ impl Cache {
         }
     }
 
+    /// Takes out all rows of a tenant that nobody reaches any more.
+    pub(crate) fn forget(&self, tenant: TenantKey) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(former) = shard.tenants.remove(&tenant) {
+                shard.bytes -= former.bytes;
+            }
+        }
+    }
+
     pub(crate) fn stats(&self) -> CacheStats {
         let shards = self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner));
         let (rows, bytes) = shards.fold((0, 0), |(rows, bytes), shard| {

@@ -9,10 +9,11 @@ use uuid::Uuid;
 use crate::audit::log::StoredEntry;
 use crate::audit::verify::verify;
 use crate::audit::{ChainProblem, Change};
-use crate::commit::{load_rows, row_bytes};
+use crate::commit::{is_closed, load_rows, row_bytes};
 use crate::entity::{Tenancy, Value, time_of};
 use crate::error::{Error, Result};
 use crate::identity::{Mark, TenantKey};
+use crate::leave::erase::ERASE;
 use crate::quota::Quota;
 use crate::schema::partitions::{self, IntentKind, StoredPartition};
 use crate::schema::{self, Catalog, Role, identities};
@@ -232,8 +233,8 @@ fn check_file(
 
 /// Users and organizations of which the catalog does not say where they live.
 fn without_home(connection: &Connection, report: &mut Report) -> Result<()> {
-    let sql = "SELECT 'user ' || u.id FROM _user AS u WHERE NOT EXISTS (SELECT 1 FROM _home WHERE tenant = u.key) \
-               UNION ALL SELECT 'organization ' || o.id FROM _organization AS o WHERE NOT EXISTS (SELECT 1 FROM _home WHERE tenant = o.key)";
+    let sql = "SELECT 'user ' || ifnull(u.id, u.key) FROM _user AS u WHERE NOT EXISTS (SELECT 1 FROM _home WHERE tenant = u.key) \
+               UNION ALL SELECT 'organization ' || ifnull(o.id, o.key) FROM _organization AS o WHERE NOT EXISTS (SELECT 1 FROM _home WHERE tenant = o.key)";
     let mut statement = connection.prepare(sql)?;
     let names = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
     let problem = "the catalog does not say where it lives";
@@ -409,7 +410,7 @@ pub(crate) fn check_one(
     name: String,
 ) -> Result<Vec<Finding>> {
     let mut report = Report::default();
-    check_tenant(connection, catalog, &Tenant { key, tenancy, name }, &mut report)?;
+    check_tenant(connection, catalog, &Tenant { key, tenancy, name, erased: false }, &mut report)?;
     Ok(report.findings)
 }
 
@@ -417,10 +418,13 @@ struct Tenant {
     key: TenantKey,
     tenancy: Tenancy,
     name: String,
+    erased: bool,
 }
 
-/// A tenant's key, its kind, and what it is called.
-const NAMES: &str = "SELECT t.key, t.kind, coalesce('user ' || u.id, 'organization ' || o.id, 'member ' || mu.id || ' of ' || mo.id, 'reference entities') \
+/// A tenant's key, its kind, what it is called, and whether it was erased.
+const NAMES: &str = "SELECT t.key, t.kind, coalesce('user ' || u.id, 'organization ' || o.id, 'member ' || mu.id || ' of ' || mo.id, \
+       iif(t.kind = 'reference', 'reference entities', 'erased ' || t.kind || ' ' || t.key)), \
+       iif(m.key IS NULL, coalesce(u.key, o.key) IS NOT NULL AND coalesce(u.id, o.id) IS NULL, mu.id IS NULL OR mo.id IS NULL) \
      FROM _tenant AS t LEFT JOIN _user AS u ON u.key = t.key LEFT JOIN _organization AS o ON o.key = t.key \
      LEFT JOIN _member AS m ON m.key = t.key LEFT JOIN _user AS mu ON mu.key = m.user LEFT JOIN _organization AS mo ON mo.key = m.organization";
 
@@ -444,7 +448,8 @@ fn tenants(connection: &Connection, role: Role) -> Result<Vec<Tenant>> {
             "member" => Tenancy::Member,
             _ => Tenancy::Reference,
         };
-        tenants.push(Tenant { key: TenantKey::from_stored(row.get(0)?)?, tenancy, name: row.get(2)? });
+        let key = TenantKey::from_stored(row.get(0)?)?;
+        tenants.push(Tenant { key, tenancy, name: row.get(2)?, erased: row.get(3)? });
     }
     Ok(tenants)
 }
@@ -457,6 +462,8 @@ struct Log {
     quotas: HashMap<String, Option<Quota>>,
     /// Whether a payload that held one is gone.
     quotas_lost: bool,
+    /// Whether it says that the tenant was erased.
+    erased: bool,
     /// Whether entries have expired, so that it does not know of all that happened.
     beginning_lost: bool,
 }
@@ -493,6 +500,10 @@ fn check_tenant(
             .map(|problem| Finding::Chain { tenant: tenant.name.clone(), problem }),
     );
     let mut log = replay(connection, tenant.key, verification.expired_entries > 0)?;
+    if tenant.erased != log.erased || tenant.erased != is_closed(connection, tenant.key)? {
+        let problem = "its log, the log's head and its id do not agree on whether it was erased";
+        report.findings.push(Finding::Home { tenant: tenant.name.clone(), problem });
+    }
     for table in catalog.tables().iter().filter(|table| table.definition.tenancy() == tenant.tenancy) {
         check_rows(connection, table, tenant, &mut log, report)?;
     }
@@ -510,6 +521,12 @@ fn check_tenant(
 fn replay(connection: &Connection, tenant: TenantKey, beginning_lost: bool) -> Result<Log> {
     let mut log = Log { beginning_lost, ..Log::default() };
     StoredEntry::each(connection, tenant, |entry| {
+        // It is the last one, or means nothing.
+        log.erased = entry.action == ERASE;
+        if log.erased {
+            log = Log { erased: true, ..Log::default() };
+            return Ok(());
+        }
         if entry.action == ARRIVED {
             match entry.changes() {
                 Ok(Some(changes)) => log.note_import(&changes),

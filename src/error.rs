@@ -347,6 +347,10 @@ impl Error {
     pub(crate) const NESTED: Self =
         Error::Busy { reason: "a transaction is open on this thread; write through its handle" };
 
+    /// What is told whoever would write to the log of a tenant that is not there any more.
+    pub(crate) const ERASED: Self =
+        Error::Busy { reason: "the user or organization was erased in this moment; look it up again" };
+
     /// What callers are told whose work was undone because the transaction that they shared ended.
     pub(crate) const LOST: Self = Error::Busy {
         reason: "the transaction was rolled back with others after a failure; nothing of this call was kept: repeat it",

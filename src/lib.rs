@@ -50,7 +50,7 @@ pub use error::{Error, Result, TokenProblem};
 pub use identity::{
     Invitation, Membership, Organization, OrganizationId, Role, StoreRole, TenantName, User, UserId,
 };
-pub use leave::{BundleProblem, Exported, ImportOptions, Imported};
+pub use leave::{BundleProblem, Erasure, Exported, ImportOptions, Imported, Scrub};
 pub use monitor::{
     CacheStats, CommitStats, Monitoring, Operation, OperationStats, PartitionStats, ReaderStats,
     SlowOperation, Stats, Summary, TenantStats,

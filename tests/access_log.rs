@@ -842,3 +842,21 @@ fn what_goes_meanwhile_does_not_come_along() {
     assert_eq!(left.len(), 1);
     assert!(left[0].number > 20);
 }
+
+#[test]
+fn what_an_erased_tenant_read_is_gone_and_what_waited_is_never_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let store = builder().open(&path).unwrap();
+    let ada = store.users().create(&user("ada")).unwrap();
+    let session = store.session(&ada).unwrap();
+    session.list::<Finding>().unwrap();
+    assert_eq!(session.audit().reads().list().unwrap().len(), 1);
+    // In memory.
+    session.list::<Finding>().unwrap();
+    store.users().erase(&ada).unwrap();
+    store.close().unwrap();
+    let file = rusqlite::Connection::open(&path).unwrap();
+    let left: i64 = file.query_row("SELECT count(*) FROM _audit_read", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0);
+}

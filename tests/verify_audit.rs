@@ -476,7 +476,7 @@ fn both_find_what_was_done_to_a_store_of_several_files() {
         (&linus, "DELETE FROM _audit; DELETE FROM _log_head", false),
         (
             &linus,
-            "INSERT INTO _log_head SELECT 1, origin, 1, origin, 0, zeroblob(16) FROM _log_head LIMIT 1",
+            "INSERT INTO _log_head SELECT 1, origin, 1, origin, 0, zeroblob(16), 0 FROM _log_head LIMIT 1",
             false,
         ),
         ("catalog.db", "DELETE FROM _home WHERE tenant = (SELECT key FROM _user WHERE id = 'linus')", false),

@@ -78,6 +78,10 @@ impl AdminSession {
             let grant = store.grants.take(found.key, Right::Administer);
             // Looked up again, now that the grant is taken.
             let found = identities::find_user(connection, user)?;
+            if found.key != grant.tenant {
+                // Erased, and the id given to another one, in this moment.
+                return Err(Error::UnknownUser { user: user.to_string() });
+            }
             let scope = Scope::User { user: user.clone(), key: found.key, mark: found.mark };
             Ok((scope, grant, found.value))
         })?;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
+use crate::commit::is_closed;
 use crate::entity::time_from_micros;
 use crate::error::{Error, Result};
 use crate::identity::{Mark, TenantKey, TenantName, UserId};
@@ -61,9 +62,12 @@ impl Pending {
     }
 }
 
-/// Appends misses to each tenant's own range, and drops what is more than a tenant may keep.
+/// Appends misses to each tenant's own range, unless it was erased meanwhile, and drops what is more than a tenant may keep.
 pub(crate) fn store(connection: &Connection, misses: &[Miss]) -> Result<()> {
     for miss in misses {
+        if is_closed(connection, miss.tenant)? {
+            continue;
+        }
         let newest: Option<i64> = connection
             .prepare_cached("SELECT max(key) FROM _audit_miss WHERE key BETWEEN ?1 AND ?2")?
             .query_row([miss.tenant.first(), miss.tenant.last()], |row| row.get(0))?;

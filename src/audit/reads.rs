@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::AuditEntry;
-use crate::commit::Actor;
+use crate::commit::{Actor, is_closed};
 use crate::entity::time_from_micros;
 use crate::error::{Error, Result};
 use crate::identity::{TenantKey, UserId};
@@ -259,10 +259,13 @@ impl Pending {
     }
 }
 
-/// Appends accesses to each tenant's own range, and drops what is more or older than a tenant keeps.
+/// Appends accesses to each tenant's own range, unless it was erased meanwhile, and drops what is more or older than a tenant keeps.
 pub(crate) fn store(connection: &Connection, reads: &[Read]) -> Result<()> {
     let mut tenants = BTreeMap::new();
     for read in reads {
+        if is_closed(connection, read.tenant)? {
+            continue;
+        }
         if let Some(authority) = &read.actor.admin {
             identities::name_actor(connection, authority.mark, &authority.admin)?;
         }

@@ -2,8 +2,8 @@
 //! changes of one store, each taken back afterwards. Once on the store's own tables, whose types and
 //! constraints refuse some of them, and once on tables that take anything.
 //!
-//! Two things are no part of a log: where an entry lies in the file (`_audit.seq`), and the newest id of its
-//! tenant (`_log_head.last_id`).
+//! Three things are no part of a log: where an entry lies in the file (`_audit.seq`), the newest id of its
+//! tenant (`_log_head.last_id`), and whether more may follow (`closed`), which its last entry says.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -22,6 +22,8 @@ pub(crate) struct LogHead {
     pub(crate) hash: Hash,
     pub(crate) clock: i64,
     pub(crate) last_id: Uuid,
+    /// Whether the tenant was erased, so that nothing follows.
+    pub(crate) closed: bool,
     /// The caller's work that last appended, and the number of the first entry of that work.
     pub(crate) work: u64,
     pub(crate) first: i64,
@@ -221,6 +223,11 @@ impl Heads {
         Ok(())
     }
 
+    /// The heads of a tenant's rows are gone from the file. Memory holds nothing of them that the file lacked.
+    pub(super) fn forget_rows(&mut self, tenant: TenantKey) {
+        self.rows.retain(|(other, _), _| *other != tenant);
+    }
+
     /// Remembers nothing of these tenants.
     pub(super) fn forget(&mut self, tenants: &[TenantKey]) {
         self.logs.retain(|tenant, _| !tenants.contains(tenant));
@@ -239,13 +246,15 @@ impl Heads {
 }
 
 fn store_log(connection: &Connection, tenant: TenantKey, head: &LogHead) -> Result<()> {
-    let sql = "UPDATE _log_head SET next = ?2, hash = ?3, clock = ?4, last_id = ?5 WHERE tenant = ?1";
+    let sql =
+        "UPDATE _log_head SET next = ?2, hash = ?3, clock = ?4, last_id = ?5, closed = ?6 WHERE tenant = ?1";
     connection.prepare_cached(sql)?.execute(params![
         tenant.get(),
         head.next,
         head.hash,
         head.clock,
-        head.last_id.as_bytes()
+        head.last_id.as_bytes(),
+        head.closed
     ])?;
     Ok(())
 }
@@ -282,7 +291,7 @@ pub(crate) fn put_rows(
 }
 
 fn load_log(connection: &Connection, tenant: TenantKey) -> Result<LogHead> {
-    let sql = "SELECT next, hash, clock, last_id FROM _log_head WHERE tenant = ?1";
+    let sql = "SELECT next, hash, clock, last_id, closed FROM _log_head WHERE tenant = ?1";
     let head = connection
         .prepare_cached(sql)?
         .query_row([tenant.get()], |row| {
@@ -291,6 +300,7 @@ fn load_log(connection: &Connection, tenant: TenantKey) -> Result<LogHead> {
                 hash: row.get(1)?,
                 clock: row.get(2)?,
                 last_id: Uuid::from_bytes(row.get(3)?),
+                closed: row.get(4)?,
                 work: 0,
                 first: 0,
             })
@@ -326,9 +336,10 @@ pub(crate) fn count(connection: &Connection, tenant: TenantKey, entity: i64) -> 
 
 /// Users, organizations and members; all rows; all bytes.
 pub(crate) fn totals(connection: &Connection) -> Result<(u64, u64, u64)> {
-    // Not all keys are somebody's: those of a tenant that did not arrive are nobody's.
-    let sql = "SELECT (SELECT count(*) FROM _user) + (SELECT count(*) FROM _organization) + (SELECT count(*) FROM _member), \
-               ifnull(sum(count), 0), ifnull(sum(bytes), 0) FROM _row_head";
+    // Without those that were erased, of which keys and logs stay, and keys of those that did not arrive.
+    let sql = "SELECT (SELECT count(*) FROM _user WHERE id IS NOT NULL) + (SELECT count(*) FROM _organization WHERE id IS NOT NULL) \
+               + (SELECT count(*) FROM _member AS m JOIN _user AS u ON u.key = m.user JOIN _organization AS o ON o.key = m.organization \
+                  WHERE u.id IS NOT NULL AND o.id IS NOT NULL), ifnull(sum(count), 0), ifnull(sum(bytes), 0) FROM _row_head";
     let row =
         connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok((unsigned_count(Some(row.0))?, unsigned_count(Some(row.1))?, unsigned_count(Some(row.2))?))
@@ -358,6 +369,12 @@ pub(crate) fn unsigned_count(count: Option<i64>) -> Result<u64> {
 /// Whether the file is a tenant's home.
 pub(crate) fn has_log(connection: &Connection, tenant: TenantKey) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM _log_head WHERE tenant = ?1)";
+    Ok(connection.prepare_cached(sql)?.query_row([tenant.get()], |row| row.get(0))?)
+}
+
+/// Whether a tenant was erased.
+pub(crate) fn is_closed(connection: &Connection, tenant: TenantKey) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM _log_head WHERE tenant = ?1 AND closed = 1)";
     Ok(connection.prepare_cached(sql)?.query_row([tenant.get()], |row| row.get(0))?)
 }
 

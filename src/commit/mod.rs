@@ -25,7 +25,7 @@ pub(crate) use change::{
 pub(crate) use checkpoint::{Checkpoints, observe_log};
 use heads::Heads;
 pub(crate) use heads::{
-    RowHead, count, create_log, has_log, load_rows, put_rows, totals, totals_at_home, totals_of,
+    RowHead, count, create_log, has_log, is_closed, load_rows, put_rows, totals, totals_at_home, totals_of,
     unsigned_count,
 };
 pub(crate) use queue::{CommitTotals, Committer};

@@ -395,6 +395,9 @@ impl Unit {
         let salt: [u8; 16] = writer.random.fill()?;
         let (works, device) = (writer.works, writer.device);
         let head = writer.heads.log(&writer.connection, tenant)?;
+        if head.closed {
+            return Err(Error::ERASED);
+        }
         let number = head.next;
         if head.work != works {
             (head.work, head.first) = (works, number);
@@ -427,6 +430,19 @@ impl Unit {
         head.next += 1;
         head.clock = clock;
         head.hash = hash;
+        Ok(())
+    }
+
+    /// Nothing follows in a tenant's log.
+    pub(crate) fn close_log(&mut self, tenant: TenantKey) -> Result<()> {
+        let writer = self.writer()?;
+        writer.heads.log(&writer.connection, tenant)?.closed = true;
+        Ok(())
+    }
+
+    /// The heads of a tenant's rows are gone from the file, in a transaction that has touched none of them.
+    pub(crate) fn forget_rows(&mut self, tenant: TenantKey) -> Result<()> {
+        self.writer()?.heads.forget_rows(tenant);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 mod accept;
 mod bundle;
+pub(crate) mod erase;
 mod form;
 mod frame;
 mod import;
@@ -16,6 +17,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+pub use erase::{Erasure, Scrub};
 pub use problem::BundleProblem;
 use source::{Kind, Source};
 

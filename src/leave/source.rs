@@ -98,12 +98,15 @@ impl Source {
         let mut tenants = Vec::new();
         let mut leaving = |key, tenancy, member| tenants.push(Leaving { key, tenancy, member });
         let (kind, id, name, created) = match identities::owner(connection, home)? {
-            Owner::User(_, id) => {
+            Owner::User(_, None) | Owner::Organization(None) => {
+                return Err(Error::Busy { reason: "whoever was to leave was erased meanwhile" });
+            }
+            Owner::User(_, Some(id)) => {
                 leaving(home, Tenancy::User, None);
                 let user = identities::find_user(connection, &id)?.value;
                 (Kind::User, id.to_string(), user.name, user.created)
             }
-            Owner::Organization(id) => {
+            Owner::Organization(Some(id)) => {
                 leaving(home, Tenancy::Organization, None);
                 for member in identities::whole_members(connection, home)? {
                     let part = MemberFrame {

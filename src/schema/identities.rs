@@ -187,13 +187,23 @@ pub(crate) fn memberships(connection: &Connection, user: TenantKey) -> Result<Ve
     })
 }
 
-/// Who is disabled: `(is the user, is the organization or the membership over)`. One statement, for
-/// stores that another process writes.
-pub(crate) fn is_disabled(connection: &Connection, key: TenantKey) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM _user WHERE key = ?1 AND disabled = 1) \
-               OR EXISTS (SELECT 1 FROM _organization WHERE key = ?1 AND disabled = 1) \
-               OR EXISTS (SELECT 1 FROM _member WHERE key = ?1 AND active = 0)";
-    Ok(connection.prepare_cached(sql)?.query_row([key.get()], |row| row.get(0))?)
+/// How the access to a tenant has ended, if it has: a user or an organization was disabled or erased, or a
+/// membership is over. One statement, for stores that another process writes.
+pub(crate) fn ended(connection: &Connection, key: TenantKey) -> Result<Option<Ending>> {
+    let sql = "SELECT id IS NULL FROM _user WHERE key = ?1 AND (disabled = 1 OR id IS NULL) UNION ALL \
+               SELECT id IS NULL FROM _organization WHERE key = ?1 AND (disabled = 1 OR id IS NULL) UNION ALL \
+               SELECT 0 FROM _member WHERE key = ?1 AND active = 0";
+    let erased = connection.prepare_cached(sql)?.query_row([key.get()], |row| row.get(0)).optional()?;
+    Ok(erased.map(|erased: bool| if erased { Ending::Erased } else { Ending::Revoked }))
+}
+
+/// Why there is no access to a tenant any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// A user or an organization was disabled, or a membership is over.
+    Revoked,
+    /// The user or the organization is not there any more.
+    Erased,
 }
 
 /// A new tenant key.
@@ -283,26 +293,33 @@ fn mirror_tenant(connection: &Connection, key: TenantKey, kind: &str) -> Result<
     Ok(())
 }
 
-/// A partition learns of a user; also of one that lives elsewhere.
-pub(crate) fn mirror_user(connection: &Connection, key: TenantKey, mark: Mark, id: &UserId) -> Result<()> {
+/// A partition learns of a user; also of one that lives elsewhere, or was erased.
+pub(crate) fn mirror_user(
+    connection: &Connection,
+    key: TenantKey,
+    mark: Mark,
+    id: Option<&UserId>,
+) -> Result<()> {
     mirror_tenant(connection, key, "user")?;
-    name_actor(connection, mark, id)?;
-    // It may know the user already, also as one who was on the way.
+    let id = id.map(UserId::as_str);
+    let sql = "INSERT INTO _actor (mark, id) VALUES (?1, ?2) ON CONFLICT (mark) DO NOTHING";
+    connection.prepare_cached(sql)?.execute(params![mark, id])?;
+    // It may know the user already, also as one who was on the way. Who was erased stays so.
     let sql = "INSERT INTO _user (key, mark, id, name, created) VALUES (?1, ?2, ?3, '', 0) \
                ON CONFLICT (key) DO UPDATE SET id = excluded.id WHERE id <> excluded.id";
-    connection.prepare_cached(sql)?.execute(params![key.get(), mark, id.as_str()])?;
+    connection.prepare_cached(sql)?.execute(params![key.get(), mark, id])?;
     Ok(())
 }
 
 pub(crate) fn mirror_organization(
     connection: &Connection,
     key: TenantKey,
-    id: &OrganizationId,
+    id: Option<&OrganizationId>,
 ) -> Result<()> {
     mirror_tenant(connection, key, "organization")?;
     let sql = "INSERT INTO _organization (key, id, name, created) VALUES (?1, ?2, '', 0) \
                ON CONFLICT (key) DO UPDATE SET id = excluded.id WHERE id <> excluded.id";
-    connection.prepare_cached(sql)?.execute(params![key.get(), id.as_str()])?;
+    connection.prepare_cached(sql)?.execute(params![key.get(), id.map(OrganizationId::as_str)])?;
     Ok(())
 }
 
@@ -351,26 +368,33 @@ pub(crate) fn member_keys(connection: &Connection, organization: TenantKey) -> R
     all(connection, sql, [organization.get()], |row| TenantKey::from_stored(row.get(0)?))
 }
 
-/// What a tenant is, by its key.
+/// What a tenant is, by its key, and its id unless it was erased.
 pub(crate) enum Owner {
-    User(Mark, UserId),
-    Organization(OrganizationId),
+    User(Mark, Option<UserId>),
+    Organization(Option<OrganizationId>),
 }
 
 /// The user or organization of a key.
 pub(crate) fn owner(connection: &Connection, key: TenantKey) -> Result<Owner> {
-    let damaged = |_| Error::corrupt("the store holds an invalid id");
     let user = one(connection, "SELECT mark, id FROM _user WHERE key = ?1", [key.get()], |row| {
-        Ok(Owner::User(row.get(0)?, UserId::new(row.get::<_, String>(1)?).map_err(damaged)?))
+        Ok(Owner::User(row.get(0)?, user_id(row, 1)?))
     })?;
     if let Some(user) = user {
         return Ok(user);
     }
     let sql = "SELECT id FROM _organization WHERE key = ?1";
-    match one(connection, sql, [key.get()], |row| Ok(row.get::<_, String>(0)?))? {
-        Some(id) => OrganizationId::new(id).map(Owner::Organization).map_err(damaged),
-        None => Err(Error::corrupt("the store holds a key of no user and no organization")),
-    }
+    let organization = one(connection, sql, [key.get()], |row| {
+        let id: Option<String> = row.get(0)?;
+        let id = id.map(OrganizationId::new).transpose();
+        Ok(Owner::Organization(id.map_err(|_| Error::corrupt("the store holds an invalid organization id"))?))
+    })?;
+    organization.ok_or_else(|| Error::corrupt("the store holds a key of no user and no organization"))
+}
+
+/// A user's id, unless the user was erased.
+fn user_id(row: &Row<'_>, column: usize) -> Result<Option<UserId>> {
+    let id: Option<String> = row.get(column)?;
+    id.map(UserId::new).transpose().map_err(|_| Error::corrupt("the store holds an invalid user id"))
 }
 
 /// The user or organization that a tenant belongs to: of a member, the organization.
@@ -381,11 +405,11 @@ pub(crate) fn home_of(connection: &Connection, key: TenantKey) -> Result<TenantK
     organization.map_or(Ok(key), TenantKey::from_stored)
 }
 
+/// A member, and the user's key, mark and id, unless that was erased.
+pub(crate) type MemberAndUser = (StoredMember, TenantKey, Mark, Option<UserId>);
+
 /// An organization's members as they are stored, those who have left too, with their users.
-pub(crate) fn all_members(
-    connection: &Connection,
-    organization: TenantKey,
-) -> Result<Vec<(StoredMember, TenantKey, Mark, UserId)>> {
+pub(crate) fn all_members(connection: &Connection, organization: TenantKey) -> Result<Vec<MemberAndUser>> {
     let sql = "SELECT m.key, m.role, m.active, u.key, u.id, u.mark FROM _member AS m JOIN _user AS u ON u.key = m.user \
                WHERE m.organization = ?1 ORDER BY m.key";
     all(connection, sql, [organization.get()], |row| {
@@ -394,9 +418,28 @@ pub(crate) fn all_members(
             role: Role::from_stored(&row.get::<_, String>(1)?)?,
             active: row.get(2)?,
         };
-        let user = UserId::new(row.get::<_, String>(4)?)
-            .map_err(|_| Error::corrupt("the store holds an invalid user id"))?;
-        Ok((member, TenantKey::from_stored(row.get(3)?)?, row.get(5)?, user))
+        Ok((member, TenantKey::from_stored(row.get(3)?)?, row.get(5)?, user_id(row, 4)?))
+    })
+}
+
+/// A membership of a user, with the organization; also one that is over.
+pub(crate) struct StoredMembership {
+    pub(crate) member: StoredMember,
+    pub(crate) organization: TenantKey,
+}
+
+/// Every membership that a user has or has had.
+pub(crate) fn all_memberships(connection: &Connection, user: TenantKey) -> Result<Vec<StoredMembership>> {
+    let sql = "SELECT key, role, active, organization FROM _member WHERE user = ?1 ORDER BY key";
+    all(connection, sql, [user.get()], |row| {
+        Ok(StoredMembership {
+            member: StoredMember {
+                key: TenantKey::from_stored(row.get(0)?)?,
+                role: Role::from_stored(&row.get::<_, String>(1)?)?,
+                active: row.get(2)?,
+            },
+            organization: TenantKey::from_stored(row.get(3)?)?,
+        })
     })
 }
 
@@ -409,10 +452,11 @@ pub(crate) struct WholeMember {
     pub(crate) created: i64,
 }
 
-/// An organization's members, those who have left too, in the order of their users' ids.
+/// An organization's members, those who have left too, in the order of their users' ids. Of those who
+/// were erased nothing is left to speak of.
 pub(crate) fn whole_members(connection: &Connection, organization: TenantKey) -> Result<Vec<WholeMember>> {
     let sql = "SELECT m.key, u.id, m.role, m.active, m.created FROM _member AS m JOIN _user AS u ON u.key = m.user \
-               WHERE m.organization = ?1 ORDER BY u.id";
+               WHERE m.organization = ?1 AND u.id IS NOT NULL ORDER BY u.id";
     all(connection, sql, [organization.get()], |row| {
         Ok(WholeMember {
             key: TenantKey::from_stored(row.get(0)?)?,
@@ -423,6 +467,37 @@ pub(crate) fn whole_members(connection: &Connection, organization: TenantKey) ->
             created: row.get(4)?,
         })
     })
+}
+
+/// Whether a user is a store admin or has been one, so that logs anywhere may name it.
+pub(crate) fn was_admin(connection: &Connection, key: TenantKey) -> Result<bool> {
+    let sql = "SELECT was_admin FROM _user WHERE key = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([key.get()], |row| row.get(0))?)
+}
+
+/// A user's id and name go, the memberships are over, and no invitation is for whoever has the id next. The mark
+/// stays, and tells nothing of whose it was; the file notes that also of one that it has not met, since a log that is
+/// on its way there may name it.
+pub(crate) fn forget_user(connection: &Connection, key: TenantKey, mark: Mark) -> Result<()> {
+    let sql = "DELETE FROM _invitation WHERE user = (SELECT id FROM _user WHERE key = ?1)";
+    connection.prepare_cached(sql)?.execute([key.get()])?;
+    let sql = "UPDATE _user SET id = NULL, name = '', role = 'user' WHERE key = ?1";
+    connection.prepare_cached(sql)?.execute([key.get()])?;
+    let sql = "INSERT INTO _actor (mark, id) VALUES (?1, NULL) ON CONFLICT (mark) DO UPDATE SET id = NULL";
+    connection.prepare_cached(sql)?.execute([mark])?;
+    connection.prepare_cached("UPDATE _member SET active = 0 WHERE user = ?1")?.execute([key.get()])?;
+    Ok(())
+}
+
+/// An organization's id and name go, its invitations too, and its memberships are over.
+pub(crate) fn forget_organization(connection: &Connection, key: TenantKey) -> Result<()> {
+    connection.prepare_cached("DELETE FROM _invitation WHERE organization = ?1")?.execute([key.get()])?;
+    let sql = "UPDATE _organization SET id = NULL, name = '' WHERE key = ?1";
+    connection.prepare_cached(sql)?.execute([key.get()])?;
+    connection
+        .prepare_cached("UPDATE _member SET active = 0 WHERE organization = ?1")?
+        .execute([key.get()])?;
+    Ok(())
 }
 
 pub(crate) fn update_member(connection: &Connection, key: TenantKey, role: Role, active: bool) -> Result<()> {
@@ -447,7 +522,7 @@ pub(crate) fn rename_organization(connection: &Connection, key: TenantKey, name:
 
 pub(crate) fn set_user_role(connection: &Connection, key: TenantKey, role: StoreRole) -> Result<()> {
     connection
-        .prepare_cached("UPDATE _user SET role = ?2 WHERE key = ?1")?
+        .prepare_cached("UPDATE _user SET role = ?2, was_admin = was_admin OR ?2 = 'admin' WHERE key = ?1")?
         .execute(params![key.get(), role.as_str()])?;
     Ok(())
 }

@@ -92,6 +92,36 @@ pub(crate) fn role(connection: &Connection) -> Result<Role> {
         .ok_or_else(|| Error::corrupt("the file does not say what it is of a store"))
 }
 
+/// What erasing has left to do in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    Nothing,
+    /// To build the file anew, without what is in pages that nothing uses any more.
+    Rebuild,
+    /// To empty the log of writes, which still holds what was in the file before.
+    EmptyLog,
+}
+
+/// What erasing has left to do in the file.
+pub(crate) fn rest(connection: &Connection) -> Result<Rest> {
+    match connection.query_row("SELECT scrub FROM _store", [], |row| row.get(0))? {
+        0 => Ok(Rest::Nothing),
+        1 => Ok(Rest::Rebuild),
+        2 => Ok(Rest::EmptyLog),
+        _ => Err(Error::corrupt("the file does not say what erasing has left to do in it")),
+    }
+}
+
+pub(crate) fn set_rest(connection: &Connection, rest: Rest) -> Result<()> {
+    let stored = match rest {
+        Rest::Nothing => 0,
+        Rest::Rebuild => 1,
+        Rest::EmptyLog => 2,
+    };
+    connection.prepare_cached("UPDATE _store SET scrub = ?1")?.execute([stored])?;
+    Ok(())
+}
+
 /// The device that the file names.
 pub(crate) fn device(connection: &Connection) -> Result<Uuid> {
     let bytes: Vec<u8> = connection.query_row("SELECT device FROM _store", [], |row| row.get(0))?;

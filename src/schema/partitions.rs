@@ -189,6 +189,7 @@ pub(crate) fn find_named(connection: &Connection, name: &str) -> Result<Option<i
 }
 
 pub(crate) fn forget(connection: &Connection, key: i64) -> Result<()> {
+    connection.execute("DELETE FROM _former WHERE partition = ?1", [key])?;
     connection.execute("DELETE FROM _partition WHERE key = ?1", [key])?;
     Ok(())
 }
@@ -218,10 +219,47 @@ pub(crate) fn homes(connection: &Connection, after: i64, limit: u32) -> Result<V
     Ok(homes)
 }
 
+/// Something of a tenant is in this partition, or will be, and stays in its pages when it goes from there.
+pub(crate) fn note_former(connection: &Connection, tenant: TenantKey, partition: i64) -> Result<()> {
+    let sql = "INSERT INTO _former (tenant, partition) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    connection.prepare_cached(sql)?.execute([tenant.get(), partition])?;
+    Ok(())
+}
+
+/// Where else something of a tenant may be.
+pub(crate) fn former(connection: &Connection, tenant: TenantKey) -> Result<Vec<i64>> {
+    let mut statement = connection.prepare_cached("SELECT partition FROM _former WHERE tenant = ?1")?;
+    let partitions = statement.query_map([tenant.get()], |row| row.get(0))?;
+    Ok(partitions.collect::<rusqlite::Result<_>>()?)
+}
+
+/// An intent leaves traces in a partition, which are to be scrubbed.
+pub(crate) fn set_scrub(connection: &Connection, partition: i64, intent: i64) -> Result<()> {
+    let sql = "UPDATE _partition SET scrub = ?2 WHERE key = ?1";
+    connection.prepare_cached(sql)?.execute([partition, intent])?;
+    Ok(())
+}
+
+/// Partitions with traces of those who were erased, and by which intent last.
+pub(crate) fn to_scrub(connection: &Connection) -> Result<Vec<(i64, i64)>> {
+    let sql = "SELECT key, scrub FROM _partition WHERE scrub IS NOT NULL ORDER BY key";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// A partition was scrubbed of what was erased up to an intent.
+pub(crate) fn scrubbed(connection: &Connection, partition: i64, intent: i64) -> Result<()> {
+    let sql = "UPDATE _partition SET scrub = NULL WHERE key = ?1 AND scrub = ?2";
+    connection.prepare_cached(sql)?.execute([partition, intent])?;
+    Ok(())
+}
+
 /// What an intent is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IntentKind {
     Change,
+    Erase,
     Clear,
 }
 
@@ -229,6 +267,7 @@ impl IntentKind {
     fn as_str(self) -> &'static str {
         match self {
             IntentKind::Change => "change",
+            IntentKind::Erase => "erase",
             IntentKind::Clear => "clear",
         }
     }
@@ -266,6 +305,7 @@ pub(crate) fn intents(connection: &Connection, partition: i64) -> Result<Vec<Sto
     while let Some(row) = rows.next()? {
         let kind = match row.get::<_, String>(2)?.as_str() {
             "change" => IntentKind::Change,
+            "erase" => IntentKind::Erase,
             _ => IntentKind::Clear,
         };
         intents.push(StoredIntent {
@@ -288,7 +328,7 @@ pub(crate) fn to_clear(connection: &Connection) -> Result<Vec<i64>> {
 /// An intent was carried out, for good.
 pub(crate) fn done(connection: &Connection, number: i64) -> Result<()> {
     let sql = "UPDATE _partition SET forgotten = max(forgotten, ?1) \
-               WHERE key = (SELECT partition FROM _intent WHERE number = ?1 AND kind = 'change')";
+               WHERE key = (SELECT partition FROM _intent WHERE number = ?1 AND kind <> 'clear')";
     connection.prepare_cached(sql)?.execute([number])?;
     connection.prepare_cached("DELETE FROM _intent WHERE number = ?1")?.execute([number])?;
     Ok(())

@@ -39,7 +39,7 @@ use crate::error::{Error, Result};
 use crate::identity::{OrganizationId, Role, TenantKey, UserId};
 use crate::monitor::Operation;
 use crate::query::Spec;
-use crate::schema::identities;
+use crate::schema::identities::{self, Ending};
 use crate::scope::Scope;
 use crate::sql::SqlLimits;
 use crate::statement::{Reach, Select, Table};
@@ -414,9 +414,10 @@ impl<'x> Core<'x> {
     /// Whether the session is still good.
     pub(crate) fn check(&self) -> Result<()> {
         self.check_time()?;
-        match self.grants.iter().position(|grant| grant.is_revoked()) {
+        let mut grants = self.grants.iter().enumerate();
+        match grants.find_map(|(position, grant)| Some(position).zip(grant.ending())) {
             None => Ok(()),
-            Some(position) => Err(self.ended(position)),
+            Some((position, ending)) => Err(self.ended(position, ending)),
         }
     }
 
@@ -485,8 +486,10 @@ impl<'x> Core<'x> {
 
     fn check_grants(&self, connection: &Connection) -> Result<()> {
         for (position, grant) in self.grants.iter().enumerate() {
-            if identities::is_disabled(connection, grant.tenant)? && self.authority.is_none() {
-                return Err(self.ended(position));
+            match identities::ended(connection, grant.tenant)? {
+                Some(Ending::Revoked) if self.authority.is_some() => {}
+                Some(ending) => return Err(self.ended(position, ending)),
+                None => {}
             }
         }
         Ok(())
@@ -494,19 +497,23 @@ impl<'x> Core<'x> {
 
     /// Why a session has ended: its grants are for the user, the organization, the membership, and
     /// what an administrator needs beside.
-    fn ended(&self, position: usize) -> Error {
+    fn ended(&self, position: usize, ending: Ending) -> Error {
         let administers = matches!(*self.scope, Scope::Administered { .. });
         if administers || self.grants[position].right == Right::Administer {
             return Error::AccessDenied {
                 reason: "the right to administer has ended, or the tenant is not there any more".to_owned(),
             };
         }
-        match (&*self.scope, position) {
-            (Scope::Organization { organization, .. }, 1) => Error::Disabled { id: organization.to_string() },
-            (Scope::Organization { user, organization, .. }, 2) => {
+        match (&*self.scope, position, ending) {
+            (Scope::Organization { organization, .. }, 1, Ending::Revoked) => {
+                Error::Disabled { id: organization.to_string() }
+            }
+            // As of an organization that never was.
+            (Scope::Organization { user, organization, .. }, 1 | 2, _) => {
                 Error::NotMember { user: user.to_string(), organization: organization.to_string() }
             }
-            _ => Error::Disabled { id: self.user().to_string() },
+            (_, _, Ending::Revoked) => Error::Disabled { id: self.user().to_string() },
+            (_, _, Ending::Erased) => Error::UnknownUser { user: self.user().to_string() },
         }
     }
 

@@ -1,14 +1,15 @@
 //! Which sessions are still good. A session holds a grant for each right that it rests on; disabling
-//! a user, ending a membership or taking a role away takes the grants away, and the session stops at
-//! its next call.
+//! or erasing a user, ending a membership or taking a role away takes the grants away, and the session
+//! stops at its next call.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::commit::Actor;
 use crate::error::{Error, Result};
 use crate::identity::{TenantKey, UserId};
+use crate::schema::identities::Ending;
 use crate::session::Limits;
 
 /// What a session may do by a grant.
@@ -25,12 +26,21 @@ pub(crate) enum Right {
 pub(crate) struct Grant {
     pub(crate) tenant: TenantKey,
     pub(crate) right: Right,
-    revoked: AtomicBool,
+    ending: AtomicU8,
 }
 
+const GOOD: u8 = 0;
+const REVOKED: u8 = 1;
+const ERASED: u8 = 2;
+
 impl Grant {
-    pub(crate) fn is_revoked(&self) -> bool {
-        self.revoked.load(Ordering::Acquire)
+    /// Why it holds no more, if it does not.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        match self.ending.load(Ordering::Acquire) {
+            GOOD => None,
+            ERASED => Some(Ending::Erased),
+            _ => Some(Ending::Revoked),
+        }
     }
 }
 
@@ -49,7 +59,7 @@ impl Grants {
         if grants.len() >= 1024 && grants.len().is_power_of_two() {
             grants.retain(|_, grant| grant.strong_count() > 0);
         }
-        let grant = Arc::new(Grant { tenant, right, revoked: AtomicBool::new(false) });
+        let grant = Arc::new(Grant { tenant, right, ending: AtomicU8::new(GOOD) });
         grants.insert((tenant, right), Arc::downgrade(&grant));
         grant
     }
@@ -57,6 +67,15 @@ impl Grants {
     /// Ends every session that rests on a right; whoever can't reach a tenant can't administer as it
     /// either. Later sessions take new grants.
     pub(crate) fn revoke(&self, tenant: TenantKey, right: Right) {
+        self.end(tenant, right, REVOKED);
+    }
+
+    /// Ends every session that reaches a tenant, which is not there any more.
+    pub(crate) fn erase(&self, tenant: TenantKey) {
+        self.end(tenant, Right::Reach, ERASED);
+    }
+
+    fn end(&self, tenant: TenantKey, right: Right, ending: u8) {
         let mut grants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = match right {
             Right::Reach => &[Right::Reach, Right::Administer][..],
@@ -64,7 +83,7 @@ impl Grants {
         };
         for right in ended {
             if let Some(grant) = grants.remove(&(tenant, *right)).and_then(|grant| grant.upgrade()) {
-                grant.revoked.store(true, Ordering::Release);
+                grant.ending.store(ending, Ordering::Release);
             }
         }
     }
@@ -88,7 +107,7 @@ impl By {
         if let Some(limits) = &self.limits {
             limits.check()?;
         }
-        if self.grants.iter().any(|grant| grant.is_revoked()) {
+        if self.grants.iter().any(|grant| grant.ending().is_some()) {
             return Err(Error::AccessDenied {
                 reason: "the right to administer has ended, or the user was disabled".to_owned(),
             });

@@ -135,7 +135,7 @@ impl Keys {
             if keys.is_new {
                 identities::expect_user(connection, keys.user, keys.mark, &member.user)?;
             } else {
-                identities::mirror_user(connection, keys.user, keys.mark, &member.user)?;
+                identities::mirror_user(connection, keys.user, keys.mark, Some(&member.user))?;
             }
             let (role, active) = (member.role, member.active);
             identities::mirror_member(connection, keys.key, self.home, keys.user, role, active)?;
@@ -147,15 +147,15 @@ impl Keys {
     fn mirror(&self, profile: &Profile) -> Mirror {
         let key = self.home.get();
         let home = match (&profile.who, self.mark) {
-            (Newcomer::User(id), Some(mark)) => Mirror::User { key, mark, id: id.clone() },
-            (Newcomer::Organization(id), _) => Mirror::Organization { key, id: id.clone() },
+            (Newcomer::User(id), Some(mark)) => Mirror::User { key, mark, id: Some(id.clone()) },
+            (Newcomer::Organization(id), _) => Mirror::Organization { key, id: Some(id.clone()) },
             (Newcomer::User(_), None) => Mirror::Nothing,
         };
         let new = self.members.iter().zip(&profile.members).filter(|(keys, _)| keys.is_new);
         let new = new.map(|(keys, member)| Mirror::User {
             key: keys.user.get(),
             mark: keys.mark,
-            id: member.user.clone(),
+            id: Some(member.user.clone()),
         });
         Mirror::Several(std::iter::once(home).chain(new).collect())
     }

@@ -231,7 +231,8 @@ impl Builder {
         self
     }
 
-    /// Opens the file, or makes it if there is none.
+    /// Opens the file, or makes it if there is none. It takes as long as building files anew if somebody was
+    /// erased and that was cut off ([`Store::scrub`]).
     ///
     /// # Errors
     ///
@@ -324,6 +325,7 @@ impl Builder {
             })),
         };
         store.inner.finish_moves()?;
+        store.inner.finish_erasures();
         Ok(store)
     }
 

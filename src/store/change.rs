@@ -91,30 +91,30 @@ pub(super) fn created_user(key: TenantKey, mark: Mark, id: &UserId) -> Change {
     Change::new(key, "user.create").field("id", Value::None, id.clone()).mirror(Mirror::User {
         key: key.get(),
         mark,
-        id: id.clone(),
+        id: Some(id.clone()),
     })
 }
 
-/// What a partition knows of the tenants that something in it speaks of. Not their display names, and
-/// not who is disabled.
+/// What a partition knows of the tenants that something in it speaks of; of erased ones no id. Not their
+/// display names, and not who is disabled.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Mirror {
     Nothing,
     User {
         key: i64,
         mark: Mark,
-        id: UserId,
+        id: Option<UserId>,
     },
     Organization {
         key: i64,
-        id: OrganizationId,
+        id: Option<OrganizationId>,
     },
     Member {
         key: i64,
         organization: i64,
         user: i64,
         mark: Mark,
-        user_id: UserId,
+        user_id: Option<UserId>,
         role: Role,
         active: bool,
     },
@@ -126,7 +126,7 @@ impl Mirror {
     pub(super) fn member(
         member: TenantKey,
         organization: TenantKey,
-        user: (TenantKey, Mark, &UserId),
+        user: (TenantKey, Mark, Option<&UserId>),
         role: Role,
         active: bool,
     ) -> Self {
@@ -135,7 +135,7 @@ impl Mirror {
             organization: organization.get(),
             user: user.0.get(),
             mark: user.1,
-            user_id: user.2.clone(),
+            user_id: user.2.cloned(),
             role,
             active,
         }
@@ -158,13 +158,13 @@ impl Mirror {
             Mirror::Nothing => Ok(()),
             Mirror::Several(mirrors) => mirrors.iter().try_for_each(|mirror| mirror.write(connection)),
             Mirror::User { key: user, mark, id } => {
-                identities::mirror_user(connection, key(*user)?, *mark, id)
+                identities::mirror_user(connection, key(*user)?, *mark, id.as_ref())
             }
             Mirror::Organization { key: organization, id } => {
-                identities::mirror_organization(connection, key(*organization)?, id)
+                identities::mirror_organization(connection, key(*organization)?, id.as_ref())
             }
             Mirror::Member { key: member, organization, user, mark, user_id, role, active } => {
-                identities::mirror_user(connection, key(*user)?, *mark, user_id)?;
+                identities::mirror_user(connection, key(*user)?, *mark, user_id.as_ref())?;
                 let (member, organization, user) = (key(*member)?, key(*organization)?, key(*user)?);
                 identities::mirror_member(connection, member, organization, user, *role, *active)
             }

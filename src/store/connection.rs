@@ -92,6 +92,14 @@ pub(crate) fn checkpointer(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// A connection that builds a file anew. What SQLite puts aside for that can be as large as the file, and so is a file
+/// too.
+pub(crate) fn rebuilder(path: &Path) -> Result<Connection> {
+    let connection = checkpointer(path)?;
+    connection.pragma_update(None, "temp_store", "FILE")?;
+    Ok(connection)
+}
+
 /// A connection to an empty file that becomes a store. It is no WAL yet, so that the file is
 /// whole by itself once the transaction is.
 pub(crate) fn creator(path: &Path) -> Result<Connection> {

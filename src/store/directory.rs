@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::identity::{
     Membership, Organization, OrganizationId, Role, StoreRole, TenantKey, User, UserId, validate_name,
 };
+use crate::leave::Erasure;
 use crate::monitor::TenantStats;
 use crate::quota::{Quota, Usage};
 use crate::schema::identities::{self, StoredUser};
@@ -189,6 +190,46 @@ impl<'s> Users<'s> {
             let change = Change::new(user.key, action).field("disabled", user.value.disabled, disabled);
             Ok((if disabled { change.revoke(user.key, Right::Reach) } else { change }, ()))
         })
+    }
+
+    /// Erases a user, for good: the records of entities of tenancy `user`, the private ones in every organization,
+    /// what the logs of these say of contents, quotas, memberships, the display name and the id. Sessions end, and
+    /// from then on everything answers as if the user had never been; the id can be given to somebody new, who shares
+    /// nothing with who had it before.
+    ///
+    /// What stays: entries of the user's logs without contents, so that their chains verify, the last of which says
+    /// `tenant.erase`; and what others wrote or had written of the user, which is theirs: an organization's records
+    /// that name the id as author or in a column, and its log. They seem to name whoever has the id next, to whom a
+    /// token also lets in that was issued before: better give it to nobody. Copies outside of the store stay too: backups,
+    /// exports, what the disk keeps of former contents of files.
+    ///
+    /// It is one transaction (in a store of several files one decision, which is followed in each whatever
+    /// happens meanwhile), after which nobody reaches anything of it. Then no byte of it is left in the files either, once
+    /// they are built anew, of which [`Store::scrub`](crate::Store::scrub) says more; [`Erasure::scrubbed`] tells
+    /// whether that is done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUser`]; [`Error::Busy`] while the user or one of its organizations is being moved to another
+    /// partition. None once the user is erased: if files can't be scrubbed now, `scrubbed` says so.
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Error, Store, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// let ada = store.users().create(&UserId::new("ada")?)?;
+    /// let session = store.session(&ada)?;
+    /// session.insert(&Task { title: "Dig".into() })?;
+    ///
+    /// let erased = store.users().erase(&ada)?;
+    /// assert_eq!((erased.rows, erased.payloads, erased.scrubbed), (1, 2, true));
+    /// assert!(matches!(session.count::<Task>(), Err(Error::UnknownUser { .. })));
+    /// assert!(matches!(store.users().get(&ada), Err(Error::UnknownUser { .. })));
+    /// # Ok(()) }
+    /// ```
+    pub fn erase(&self, id: &impl AsRef<UserId>) -> Result<Erasure> {
+        self.store.erase_user(&self.by, id.as_ref())
     }
 
     /// A page of users in the order of their ids: those after `after`, at most `limit`.
@@ -382,7 +423,7 @@ impl<'s> Organizations<'s> {
             identities::create_organization(connection, key, id, created.as_microsecond())?;
             let change = Change::new(key, "organization.create")
                 .field("id", Value::None, id.as_str())
-                .mirror(Mirror::Organization { key: key.get(), id: id.clone() });
+                .mirror(Mirror::Organization { key: key.get(), id: Some(id.clone()) });
             Ok((change, Organization { id: id.clone(), name: String::new(), disabled: false, created }))
         })
     }
@@ -444,6 +485,29 @@ impl<'s> Organizations<'s> {
             );
             Ok((if disabled { change.revoke(organization.key, Right::Reach) } else { change }, ()))
         })
+    }
+
+    /// Erases an organization, as [`Users::erase`] does a user: its records, its members' private ones in it, what the
+    /// logs of these say of contents, memberships, the name and the id. Its members stay users.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownOrganization`], and as [`Users::erase`].
+    ///
+    /// ```
+    /// # use tenantry::{Error, OrganizationId, Role, Store, UserId};
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::temporary()?;
+    /// # let ada = store.users().create(&UserId::new("ada")?)?;
+    /// let acme = store.organizations().create(&OrganizationId::new("acme")?)?;
+    /// store.organizations().add_member(&acme, &ada, Role::Admin)?;
+    /// store.organizations().erase(&acme)?;
+    /// assert!(matches!(store.organizations().get(&acme), Err(Error::UnknownOrganization { .. })));
+    /// assert!(store.users().organizations(&ada)?.is_empty());
+    /// # Ok(()) }
+    /// ```
+    pub fn erase(&self, id: &impl AsRef<OrganizationId>) -> Result<Erasure> {
+        self.store.erase_organization(&self.by, id.as_ref())
     }
 
     /// Which connections sessions in the organization read on, until the store is closed.
@@ -587,7 +651,7 @@ impl<'s> Organizations<'s> {
             let change = Change::new(organization, "member.add")
                 .field("user", Value::None, user.clone())
                 .field("role", Value::None, role.as_str())
-                .mirror(Mirror::member(key, organization, (added.key, added.mark, user), role, true));
+                .mirror(Mirror::member(key, organization, (added.key, added.mark, Some(user)), role, true));
             Ok((change, ()))
         })
     }
@@ -614,7 +678,7 @@ impl<'s> Organizations<'s> {
             let change = Change::new(organization, "member.role")
                 .field("user", user.clone(), user.clone())
                 .field("role", member.role.as_str(), role.as_str())
-                .mirror(Mirror::member(member.key, organization, (user_key, mark, user), role, true));
+                .mirror(Mirror::member(member.key, organization, (user_key, mark, Some(user)), role, true));
             Ok((demoted(change, member.key, role), ()))
         })
     }
@@ -639,7 +703,13 @@ impl<'s> Organizations<'s> {
             let change = Change::new(organization, "member.remove")
                 .field("user", user.clone(), Value::None)
                 .field("role", member.role.as_str(), Value::None)
-                .mirror(Mirror::member(member.key, organization, (user_key, mark, user), member.role, false))
+                .mirror(Mirror::member(
+                    member.key,
+                    organization,
+                    (user_key, mark, Some(user)),
+                    member.role,
+                    false,
+                ))
                 .revoke(member.key, Right::Reach);
             Ok((change, ()))
         })

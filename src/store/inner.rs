@@ -61,12 +61,14 @@ pub(crate) struct Inner {
     pub(crate) grants: Grants,
     pending: Mutex<Pending>,
     reads: Mutex<reads::Pending>,
-    refusals: Mutex<Vec<Refusal>>,
+    pub(super) refusals: Mutex<Vec<Refusal>>,
     /// Refused tokens that are in their users' logs, by hash, so that sending one again writes nothing.
     #[cfg(feature = "jwt")]
     pub(super) noted_tokens: Mutex<hashlink::LruCache<[u8; 32], ()>>,
     clock: Clock,
     closed: AtomicBool,
+    /// Held while files are scrubbed.
+    pub(super) scrubbing: Mutex<()>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -155,6 +157,7 @@ impl Inner {
             noted_tokens: Mutex::new(hashlink::LruCache::new(NOTED_TOKENS)),
             clock: parts.clock,
             closed: AtomicBool::new(false),
+            scrubbing: Mutex::default(),
             _folder: parts.folder,
         }
     }
@@ -293,6 +296,13 @@ impl Inner {
             return None;
         }
         self.cache.as_deref()
+    }
+
+    /// Takes out of memory what nobody reaches any more.
+    pub(super) fn forget_rows(&self, tenants: impl Iterator<Item = TenantKey>) {
+        if let Some(cache) = &self.cache {
+            tenants.for_each(|tenant| cache.forget(tenant));
+        }
     }
 
     pub(super) fn stats(&self) -> Result<Stats> {
@@ -499,9 +509,13 @@ impl Inner {
         }
         let layout = partitions::layout(connection)?;
         let name = match mirror {
-            Mirror::User { id, .. } => layout.place("user", id.as_str()),
-            Mirror::Organization { id, .. } => layout.place("organization", id.as_str()),
-            Mirror::Nothing | Mirror::Member { .. } | Mirror::Several(_) => {
+            Mirror::User { id: Some(id), .. } => layout.place("user", id.as_str()),
+            Mirror::Organization { id: Some(id), .. } => layout.place("organization", id.as_str()),
+            Mirror::Nothing
+            | Mirror::User { .. }
+            | Mirror::Organization { .. }
+            | Mirror::Member { .. }
+            | Mirror::Several(_) => {
                 return Err(super::spread::homeless());
             }
         };
@@ -755,7 +769,14 @@ impl Inner {
             record: None,
             payload: payload.finish(),
         };
-        match self.write(refusal.user, refusal.actor.clone(), |unit| unit.audit(refusal.user, &event)) {
+        let recorded = self.write(refusal.user, refusal.actor.clone(), |unit| {
+            // A log that has come to its end takes no more.
+            if commit::is_closed(unit.connection()?, refusal.user)? {
+                return Ok(());
+            }
+            unit.audit(refusal.user, &event)
+        });
+        match recorded {
             Ok(()) => {}
             Err(error @ Error::Corrupt { .. }) => {
                 tracing::warn!(%error, "a refusal is in no log, since the log itself can not be reached");

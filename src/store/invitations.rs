@@ -137,7 +137,7 @@ impl Inner {
                 .mirror(Mirror::member(
                     member,
                     key,
-                    (invited.key, invited.mark, user),
+                    (invited.key, invited.mark, Some(user)),
                     invitation.role,
                     true,
                 ));

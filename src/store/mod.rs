@@ -6,6 +6,7 @@ mod builder;
 mod change;
 pub(crate) mod connection;
 mod directory;
+mod erase;
 mod inner;
 mod invitations;
 mod lock;
@@ -17,6 +18,7 @@ mod quotas;
 mod readers;
 mod retention;
 mod scopes;
+mod scrub;
 mod spread;
 mod sql;
 #[cfg(test)]
@@ -47,6 +49,7 @@ use crate::commit::Actor;
 use crate::entity::Definition;
 use crate::error::{Error, Result};
 use crate::identity::UserId;
+use crate::leave::Scrub;
 use crate::monitor::{SlowOperation, Stats};
 use crate::scope::Scope;
 use crate::session::{ReferenceSession, TenantSession};
@@ -198,6 +201,37 @@ impl Store {
     pub fn check(&self) -> Result<Report> {
         self.inner.flush();
         self.inner.check_files()
+    }
+
+    /// Builds files anew in which bytes of erased users and organizations may be left, and empties their logs of
+    /// writes; does nothing if there are none. Erasing does so itself, and so does opening: call it when an
+    /// [`Erasure`](crate::Erasure) was not scrubbed, once whoever read an old state is done.
+    ///
+    /// Nobody writes to a file while it is built anew, in time that grows with the file, and callers wait or are told
+    /// [`Error::Busy`]; reads go on. It needs room for the file's content twice: in the log of writes beside it, and in
+    /// the folder for temporary files (<https://sqlite.org/tempfiles.html>), where other tenants' rows lie meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`] if there is no room for that; [`Error::Busy`] if writers keep it from beginning;
+    /// [`Error::Corrupt`] or [`Error::Io`] if a partition can't be opened, once the others are done. Whatever it
+    /// is, the next call begins with what is left.
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Store, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// let ada = store.users().create(&UserId::new("ada")?)?;
+    /// store.session(&ada)?.insert(&Task { title: "Dig".into() })?;
+    /// let erased = store.users().erase(&ada)?;
+    /// if !erased.scrubbed {
+    ///     assert!(store.scrub()?.is_done());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn scrub(&self) -> Result<Scrub> {
+        self.inner.scrub()
     }
 
     /// Closes the store for all clones and sessions, whose next call answers

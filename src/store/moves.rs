@@ -41,7 +41,7 @@ pub struct Partition {
     pub name: String,
     /// The file.
     pub path: PathBuf,
-    /// Users and organizations that live in it.
+    /// Users and organizations that live in it, and logs of those that were erased.
     pub tenants: u64,
 }
 
@@ -237,8 +237,11 @@ impl<'s> Partitions<'s> {
             after = last.get();
             for (home, from) in homes {
                 let name = match self.store.read(|connection| identities::owner(connection, home))? {
-                    Owner::User(_, id) => layout.place("user", id.as_str()),
-                    Owner::Organization(id) => layout.place("organization", id.as_str()),
+                    Owner::User(_, Some(id)) => layout.place("user", id.as_str()),
+                    Owner::Organization(Some(id)) => layout.place("organization", id.as_str()),
+                    Owner::User(_, None) | Owner::Organization(None) => {
+                        layout.place("erased", &home.get().to_string())
+                    }
                 };
                 let to = self.partition_named(&name)?;
                 if to != from {
@@ -362,6 +365,7 @@ impl<'s> Move<'s> {
         let unit = self.store.begin_main(Actor::default())?;
         self.spread.forget_done(unit.connection()?)?;
         let intent = partitions::intend(unit.connection()?, self.to, self.home, IntentKind::Clear, &[])?;
+        partitions::note_former(unit.connection()?, self.home, self.to)?;
         unit.commit()?;
         self.intent = Some(intent);
         self.copy(progress)?;
@@ -381,7 +385,8 @@ impl<'s> Move<'s> {
         };
         let mut tenants = vec![(Tenancy::Organization, self.home, organization)];
         for (member, user, mark, id) in identities::all_members(catalog, self.home)? {
-            let mirror = Mirror::member(member.key, self.home, (user, mark, &id), member.role, member.active);
+            let mirror =
+                Mirror::member(member.key, self.home, (user, mark, id.as_ref()), member.role, member.active);
             tenants.push((Tenancy::Member, member.key, mirror));
         }
         Ok(tenants)
@@ -489,6 +494,7 @@ impl<'s> Move<'s> {
         partitions::set_home(catalog, self.home, self.to)?;
         partitions::done(catalog, intent)?;
         let clear = partitions::intend(catalog, self.from, self.home, IntentKind::Clear, &[])?;
+        partitions::note_former(catalog, self.home, self.from)?;
         decision.commit()?;
         self.former = self.spread.moved(self.home);
         Ok(clear)

@@ -8,11 +8,11 @@ use rusqlite::{Connection, params};
 
 use super::access::By;
 use super::inner::Inner;
-use super::spread::Spread;
 use crate::audit::checkpoint::{Checkpoint, EXPIRE};
 use crate::audit::log::LogQuery;
 use crate::audit::span::Span;
 use crate::audit::verify;
+use crate::commit::is_closed;
 use crate::entity::truncate_to_micros;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
@@ -61,18 +61,6 @@ impl LogRetention {
     }
 }
 
-/// Keeps a tenant where it is: a move copies the log while it is being written, not while it shrinks.
-struct Settled<'s> {
-    spread: &'s Spread,
-    home: TenantKey,
-}
-
-impl Drop for Settled<'_> {
-    fn drop(&mut self) {
-        self.spread.end_move(self.home, None);
-    }
-}
-
 impl Inner {
     /// Deletes what has expired of the logs of tenants that live in one home.
     pub(crate) fn expire_logs(
@@ -86,11 +74,9 @@ impl Inner {
         retention.check(truncate_to_micros(self.now()))?;
         self.check_alone()?;
         self.main().committer()?;
-        let _settled = match self.spread() {
-            Some(spread) if home != TenantKey::REFERENCE => {
-                spread.begin_move(home)?;
-                Some(Settled { spread, home })
-            }
+        // A move copies the log while it is being written, not while it shrinks.
+        let _staying = match self.spread() {
+            Some(spread) if home != TenantKey::REFERENCE => Some(spread.stay(home)?),
             _ => None,
         };
         let mut expired = ExpiredLog::default();
@@ -111,6 +97,10 @@ impl Inner {
     ) -> Result<()> {
         let snapshot = self.snapshot(home)?;
         let connection = snapshot.connection()?;
+        if is_closed(connection, tenant)? {
+            // Of a member who was erased: it has come to its end.
+            return Ok(());
+        }
         let known = Checkpoint::known(connection, tenant)?;
         let wanted = advance(connection, tenant, known, retention)?;
         if wanted == known {

@@ -27,7 +27,12 @@ impl Inner {
             let StoredUser { key, mark, .. } = identities::find_user(connection, id)?;
             let grant = self.grants.take(key, Right::Reach);
             // Looked up again, now that the grant is taken.
-            let disabled = identities::find_user(connection, id)?.value.disabled;
+            let found = identities::find_user(connection, id)?;
+            if found.key != key {
+                // Erased, and the id given to another one, in this moment.
+                return Err(Error::UnknownUser { user: id.to_string() });
+            }
+            let disabled = found.value.disabled;
             Ok((Scope::User { user: id.clone(), key, mark }, grant, disabled))
         })
     }
@@ -56,8 +61,11 @@ impl Inner {
                 Some(member) if member.active => {}
                 _ => return Ok(Err("not_member")),
             }
-            if !opens_disabled && identities::find_organization(connection, organization)?.value.disabled {
-                return Ok(Err("disabled"));
+            match absent_as_none(identities::find_organization(connection, organization))? {
+                Some(again) if again.key == found.key && (opens_disabled || !again.value.disabled) => {}
+                Some(again) if again.key == found.key => return Ok(Err("disabled")),
+                // Erased in this moment.
+                _ => return Ok(Err("not_member")),
             }
             let scope = Scope::Organization {
                 user: user.clone(),

@@ -13,10 +13,11 @@ use super::arrival::Unborn;
 use super::change::{self, Intent};
 use super::lock::Claim;
 use super::part::{Part, Settings};
-use super::{Durability, connection, open, transfer};
+use super::{Durability, connection, erase, open, transfer};
 use crate::commit::{self, Actor, CommitTotals};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
+use crate::leave::erase::Errand;
 use crate::monitor::ReaderStats;
 use crate::schema::partitions::{self, IntentKind, StoredIntent, StoredPartition};
 use crate::schema::{Catalog, NewFile, Role};
@@ -379,7 +380,11 @@ impl Spread {
         let (clear, changes): (Vec<_>, Vec<_>) =
             intents.into_iter().partition(|intent| intent.kind == IntentKind::Clear);
         for intent in changes.iter().filter(|intent| intent.number > applied) {
-            change::apply(&mut unit, &Intent::from_bytes(&intent.body)?, intent.number)?;
+            if intent.kind == IntentKind::Erase {
+                erase::apply(&mut unit, &Errand::from_bytes(&intent.body)?, &self.catalog, intent.number)?;
+            } else {
+                change::apply(&mut unit, &Intent::from_bytes(&intent.body)?, intent.number)?;
+            }
         }
         if let Some(reference) = reference {
             transfer::write_reference(&mut unit, &self.catalog, reference)
@@ -436,6 +441,12 @@ impl Spread {
     pub(super) fn are_done(&self, intents: &[i64]) -> bool {
         let done = lock(&self.done);
         intents.iter().all(|number| done.contains(number))
+    }
+
+    /// Keeps a tenant where it is, as long as the answer lives.
+    pub(super) fn stay(&self, home: TenantKey) -> Result<Staying<'_>> {
+        self.begin_move(home)?;
+        Ok(Staying { spread: self, home })
     }
 
     pub(super) fn begin_move(&self, home: TenantKey) -> Result<()> {
@@ -621,6 +632,18 @@ impl Spread {
     pub(super) fn is_writing(&self) -> bool {
         let store = std::ptr::from_ref(self).addr();
         WRITING.with_borrow(|writing| writing.contains(&store))
+    }
+}
+
+/// A tenant does not move meanwhile.
+pub(super) struct Staying<'s> {
+    spread: &'s Spread,
+    home: TenantKey,
+}
+
+impl Drop for Staying<'_> {
+    fn drop(&mut self) {
+        self.spread.end_move(self.home, None);
     }
 }
 

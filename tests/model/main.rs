@@ -4,7 +4,7 @@
 //! on the store and on the models: every verb, through derived types and by name, in transactions
 //! that commit, fail and panic, in sessions of users and of organizations' members, with ids of
 //! other tenants among the ones that are tried, while memberships end, users are disabled, quotas
-//! change, and a store admin acts in tenants' names. After every step the answers are compared: values, order, counts, bytes, errors, ids, audit
+//! change, tenants are erased and begin anew under the same id, and a store admin acts in tenants' names. After every step the answers are compared: values, order, counts, bytes, errors, ids, audit
 //! entries.
 //!
 //! A case runs its steps in several [`Setting`]s: interleaved on one thread, and with each world of
@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::collection::vec;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
-use tenantry::{Durability, Partitioning, Store, StoreRole, UserId};
+use tenantry::{Durability, Error, Partitioning, Store, StoreRole, UserId};
 
 use steps::{Step, growth, step};
 use world::{ROOT, Rumours, USERS, World, while_busy};
@@ -104,14 +104,14 @@ fn run(steps: &[(usize, Step)], setting: Setting) -> u64 {
             if setting.files != Files::One {
                 (0..)
                     .take_while(|_| working.load(Ordering::Relaxed) > 0)
-                    .for_each(|number| move_one(&store, number));
+                    .for_each(|number| while_busy(|| moved_beside(move_one(&store, number))));
             }
         });
     } else {
         for (number, (world, step)) in steps.iter().enumerate() {
             worlds[*world].step(&store, step, &rumours);
             if setting.files != Files::One && number % 4 == 0 {
-                move_one(&store, number);
+                while_busy(|| move_one(&store, number));
             }
         }
     }
@@ -136,11 +136,11 @@ impl Drop for Working<'_> {
 
 /// One of the users and organizations moves to one of the partitions; now and then the whole store is
 /// spread otherwise.
-fn move_one(store: &Store, number: usize) {
+fn move_one(store: &Store, number: usize) -> tenantry::Result<()> {
     let partitions = store.partitions();
     if number % 40 == 39 {
         let partitioning = if number % 80 == 39 { Partitioning::Fixed(2) } else { Partitioning::PerTenant };
-        return while_busy(|| partitions.repartition(partitioning, |_| {}));
+        return partitions.repartition(partitioning, |_| {});
     }
     let users = store.users().list(None, 1_000).unwrap();
     let organizations = store.organizations().list(None, 1_000).unwrap();
@@ -148,11 +148,16 @@ fn move_one(store: &Store, number: usize) {
     let to = &names[number * 7 % names.len()].name;
     let home = number * 5 % (users.len() + organizations.len());
     match users.get(home) {
-        Some(user) => while_busy(|| partitions.move_user(user, to, |_| {})),
-        None => {
-            let organization = &organizations[home - users.len()];
-            while_busy(|| partitions.move_organization(organization, to, |_| {}));
-        }
+        Some(user) => partitions.move_user(user, to, |_| {}),
+        None => partitions.move_organization(&organizations[home - users.len()], to, |_| {}),
+    }
+}
+
+/// Whom others erase meanwhile is not there to be moved.
+fn moved_beside(outcome: tenantry::Result<()>) -> tenantry::Result<()> {
+    match outcome {
+        Err(Error::UnknownUser { .. } | Error::UnknownOrganization { .. }) => Ok(()),
+        outcome => outcome,
     }
 }
 

@@ -35,6 +35,8 @@ pub enum Verb {
     Revoke(Index),
     /// The application gives the tenant another quota of the entity, or takes its own away.
     SetQuota(Option<Room>),
+    /// The tenant is erased, and one of the same id made, which begins with nothing.
+    Erase,
     /// The application lets all that the tenant's logs hold so far expire.
     Expire,
 }
@@ -250,7 +252,8 @@ fn verb(transactions: bool) -> BoxedStrategy<Verb> {
             steps.extend(nested);
             Verb::Transaction(steps, ending)
         }),
-        1 => any::<Index>().prop_map(Verb::Revoke),
+        // Files are built anew, which takes its time.
+        1 => prop_oneof![3 => any::<Index>().prop_map(Verb::Revoke), 1 => Just(Verb::Erase)],
         1 => proptest::option::weighted(0.8, room()).prop_map(Verb::SetQuota),
         1 => Just(Verb::Expire),
     ]

@@ -68,7 +68,7 @@ fn failure(error: &Error) -> Failure {
             let known = SPECS.iter().flat_map(|spec| spec.columns).find(|known| known.name == column);
             Failure::Reference(known.unwrap_or_else(|| panic!("{error}")).name)
         }
-        Error::NotMember { .. } | Error::Disabled { .. } => Failure::Ended,
+        Error::NotMember { .. } | Error::Disabled { .. } | Error::UnknownUser { .. } => Failure::Ended,
         Error::QuotaExceeded { entity, what, max, total } => Failure::Quota {
             entity: entity.clone(),
             bytes: *what == QuotaKind::Bytes,
@@ -133,6 +133,16 @@ impl World {
                     let action = if *disabled { "user.disable" } else { "user.enable" };
                     let change = [("disabled", Value::from(!*disabled), Value::from(*disabled))];
                     tenant.log.push(done_by(tenant.admin, identity(action, change)));
+                } else if let Verb::Erase = step.verb {
+                    let erased = while_busy(|| users().erase(user));
+                    assert_eq!(erased.rows, rows(tenant, &specs));
+                    assert_eq!(told(session.count_of("task")), Err(Failure::Ended));
+                    users().create(user).unwrap();
+                    *session = store.session(user).unwrap();
+                    *disabled = false;
+                    tenant.erased();
+                    let created = identity("user.create", [("id", Value::None, user.clone().into())]);
+                    tenant.log.push(done_by(tenant.admin, created));
                 } else if let Verb::SetQuota(room) = step.verb {
                     let spec = *step.entity.get(&specs);
                     let limits = limits(tenant, spec, room);
@@ -183,6 +193,31 @@ impl World {
                         member.session = store.session(&user).unwrap().in_organization(organization).unwrap();
                     }
                     member.active = !was;
+                    return;
+                }
+                if let Verb::Erase = step.verb {
+                    let admin = step.admin.then(|| administer(store));
+                    let by = admin.as_ref().map(|_| ROOT);
+                    let changing =
+                        admin.as_ref().map_or_else(|| store.organizations(), AdminSession::organizations);
+                    let erased = while_busy(|| changing.erase(organization));
+                    let specs: Vec<_> = SPECS.iter().collect();
+                    let private: u64 = members.iter().map(|member| rows(&member.private, &specs)).sum();
+                    assert_eq!(erased.rows, rows(tenant, &specs) + private);
+                    changing.create(organization).unwrap();
+                    tenant.admin = by;
+                    tenant.erased();
+                    let id = Value::from(organization.as_str());
+                    tenant.log.push(done_by(by, identity("organization.create", [("id", Value::None, id)])));
+                    for member in members {
+                        assert_eq!(told(member.session.count_of("ticket")), Err(Failure::Ended));
+                        changing.add_member(organization, &member.user, Role::Member).unwrap();
+                        tenant.log.push(done_by(by, joined(&member.user)));
+                        let session = store.session(&member.user).unwrap();
+                        member.session = session.in_organization(organization).unwrap();
+                        member.private.erased();
+                        member.active = true;
+                    }
                     return;
                 }
                 if let Verb::Expire = step.verb {
@@ -311,6 +346,11 @@ impl World {
             }
         }
     }
+}
+
+/// How many records a tenant has.
+fn rows(tenant: &Tenant, specs: &[&'static Spec]) -> u64 {
+    specs.iter().map(|spec| tenant.size(spec).0).sum()
 }
 
 fn limits(tenant: &Tenant, spec: &Spec, room: Option<Room>) -> Option<Limits> {
@@ -756,7 +796,9 @@ impl Context<'_> {
                 assert_eq!(got, wanted);
                 wanted.map(drop)
             }
-            Verb::Transaction(..) | Verb::Revoke(_) | Verb::SetQuota(_) | Verb::Expire => Ok(()),
+            Verb::Transaction(..) | Verb::Revoke(_) | Verb::SetQuota(_) | Verb::Expire | Verb::Erase => {
+                Ok(())
+            }
         }
     }
 

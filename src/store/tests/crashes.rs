@@ -18,27 +18,27 @@ use crate::{
 
 #[derive(Debug, Clone, PartialEq, Entity)]
 #[entity(tenancy = reference, unique(code))]
-struct Currency {
-    code: String,
+pub(super) struct Currency {
+    pub(super) code: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Entity)]
-struct Task {
-    title: String,
-    price: Option<Id<Currency>>,
-    parent: Option<Id<Task>>,
+pub(super) struct Task {
+    pub(super) title: String,
+    pub(super) price: Option<Id<Currency>>,
+    pub(super) parent: Option<Id<Task>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Entity)]
 #[entity(tenancy = organization, author)]
-struct Ticket {
-    title: String,
+pub(super) struct Ticket {
+    pub(super) title: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Entity)]
 #[entity(tenancy = member)]
-struct Note {
-    text: String,
+pub(super) struct Note {
+    pub(super) text: String,
 }
 
 /// What an admin of the store does.
@@ -47,9 +47,9 @@ const CHANGE: &str = "TENANTRY_TEST_CHANGE";
 const MOMENT: &str = "TENANTRY_TEST_MOMENT";
 const FOLDER: &str = "TENANTRY_TEST_FOLDER";
 /// More moments than any change has.
-const MOMENTS_MAX: usize = 400;
+pub(super) const MOMENTS_MAX: usize = 400;
 
-fn builder(durability: Durability) -> Builder {
+pub(super) fn builder(durability: Durability) -> Builder {
     Store::builder()
         .entity::<Currency>()
         .entity::<Task>()
@@ -58,15 +58,15 @@ fn builder(durability: Durability) -> Builder {
         .durability(durability)
 }
 
-fn user_id(id: &str) -> UserId {
+pub(super) fn user_id(id: &str) -> UserId {
     UserId::new(id).unwrap()
 }
 
-fn acme() -> OrganizationId {
+pub(super) fn acme() -> OrganizationId {
     OrganizationId::new("acme").unwrap()
 }
 
-fn session(store: &Store, id: &str) -> TenantSession {
+pub(super) fn session(store: &Store, id: &str) -> TenantSession {
     store.session(&user_id(id)).unwrap()
 }
 
@@ -229,7 +229,7 @@ fn assert_all_or_nothing(store: &Store, folder: &Path, what: &str) {
     }
 }
 
-fn change(store: &Store, what: &str) -> Result<()> {
+pub(super) fn change(store: &Store, what: &str) -> Result<()> {
     let partitions = store.partitions();
     match what {
         "import a user" => import(store, "user"),
@@ -267,6 +267,14 @@ fn change(store: &Store, what: &str) -> Result<()> {
                 None => Ok(()),
             }
         }
+        "erase a user" => match store.users().erase(&user_id("leaver")) {
+            Ok(_) | Err(Error::UnknownUser { .. }) => Ok(()),
+            Err(error) => Err(error),
+        },
+        "erase an organization" => match store.organizations().erase(&acme()) {
+            Ok(_) | Err(Error::UnknownOrganization { .. }) => Ok(()),
+            Err(error) => Err(error),
+        },
         "expire logs" => {
             let now = Some(Timestamp::now());
             let old = LogRetention { payloads_before: now, entries_before: now };
@@ -293,7 +301,7 @@ fn child() {
 }
 
 /// Whether the process came to its end.
-fn run(what: &str, durability: &str, moment: usize, folder: &Path) -> bool {
+pub(super) fn run(what: &str, durability: &str, moment: usize, folder: &Path) -> bool {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "store::tests::crashes::child", "--nocapture", "--test-threads", "1"])
         .env(CHANGE, format!("{what}|{durability}"))
@@ -306,11 +314,16 @@ fn run(what: &str, durability: &str, moment: usize, folder: &Path) -> bool {
         .success()
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
-        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
     }
 }
 

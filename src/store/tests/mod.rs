@@ -1,5 +1,6 @@
-//! Stores from within: what is left of one with partitions when the process ends at any moment of a change, and reports
-//! that only the administration of a store gets.
+//! Stores from within: what is left of one when the process ends at any moment of a change, and reports that only the
+//! administration of a store gets.
 
 mod crashes;
+mod erasures;
 mod misses;
