@@ -524,3 +524,51 @@ fn others_write_while_somebody_arrives_in_several_files() {
         Role::Member,
     ));
 }
+
+/// What a log from another store calls somebody goes with who has that id here.
+#[test]
+fn whoever_arrived_can_be_erased() {
+    const CANARY: &str = "canary-q7-somebody";
+    let here = builder(0).temporary().unwrap();
+    here.users().create(&user(CANARY)).unwrap();
+    here.users().create(&user("grace")).unwrap();
+    let session = here.session(&user(CANARY)).unwrap();
+    session.dynamic("left one").unwrap().insert(Fields::new()).unwrap();
+    here.organizations().create(&acme()).unwrap();
+    for id in [CANARY, "grace"] {
+        here.organizations().add_member(&acme(), &user(id), Role::Member).unwrap();
+    }
+    let tickets = session.in_organization(&acme()).unwrap();
+    let ticket = Fields::new().with("flag", true).with("text", "ours");
+    tickets.dynamic("ticket").unwrap().insert(ticket).unwrap();
+    let (bundle, acme_bundle) = (bundle_of_user(&here, CANARY), bundle_of_acme(&here));
+    for partitions in [0, 3] {
+        let empty = || if partitions > 0 { builder(0).partitions(partitions) } else { builder(0) };
+        let there = empty().temporary().unwrap();
+        there.users().import(&mut &bundle[..], &all_along()).unwrap();
+        assert!(there.users().erase(&user(CANARY)).unwrap().scrubbed);
+        for file in super::files(&there) {
+            let bytes = std::fs::read(&file).unwrap();
+            let found = bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes());
+            assert!(!found, "{}", file.display());
+        }
+        // An organization that names the user in its log, and nobody who is a member.
+        let there = empty().temporary().unwrap();
+        there.users().import(&mut &bundle[..], &all_along()).unwrap();
+        there.organizations().import(&mut &acme_bundle[..], &all_along()).unwrap();
+        there.users().erase(&user(CANARY)).unwrap();
+        for file in super::files(&there) {
+            let connection = rusqlite::Connection::open(&file).unwrap();
+            let sql = "SELECT count(*) FROM _actor WHERE id = ?1";
+            let named: u32 = connection.query_row(sql, [CANARY], |row| row.get(0)).unwrap();
+            assert_eq!(named, 0, "{}", file.display());
+        }
+        let report = there.check().unwrap();
+        assert!(report.is_clean(), "{report}");
+        // And it leaves again, with what is left.
+        let again = bundle_of_acme(&there);
+        let next = empty().temporary().unwrap();
+        next.organizations().import(&mut &again[..], &all_along()).unwrap();
+        assert!(next.check().unwrap().is_clean());
+    }
+}
