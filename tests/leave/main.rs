@@ -1,5 +1,8 @@
 //! Leaving a store, and arriving in another: whole, the same, and unnoticed by everybody else.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod erased;
 mod mutants;
 mod pack;
 mod problems;
