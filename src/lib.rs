@@ -36,7 +36,7 @@ pub use entity::{
     AsNested, Column, ColumnDefinition, ColumnKind, Definition, Direction, Entity, Field, Fields, Id,
     IndexDefinition, Model, Nested, OnDelete, Record, Refers, Target, Tenancy, Value,
 };
-pub use error::{Error, Result};
+pub use error::{Error, KeyProblem, Result};
 pub use identity::{Membership, Organization, OrganizationId, Role, User, UserId};
 pub use monitor::{
     CacheStats, CommitStats, Monitoring, Operation, OperationStats, PartitionStats, ReaderStats,
@@ -50,6 +50,8 @@ pub use session::{
     ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,
 };
 pub use sql::{PlanStep, Sql, SqlCancel, SqlColumn, SqlLimits, SqlRow, SqlRows, SqlStream};
+#[cfg(feature = "sqlcipher")]
+pub use store::Key;
 pub use store::{
     Builder, Durability, MoveProgress, Organizations, Partition, Partitions, PoolClass, RepartitionProgress,
     Store, Users,

@@ -25,6 +25,8 @@ use heads::Heads;
 pub(crate) use heads::{
     RowHead, count, create_log, has_log, load_rows, totals, totals_at_home, totals_of, unsigned_count,
 };
+#[cfg(feature = "sqlcipher")]
+pub(crate) use queue::NotReconnected;
 pub(crate) use queue::{CommitTotals, Committer};
 pub(crate) use unit::{Actor, Event, Savepoint, Unit};
 

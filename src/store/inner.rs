@@ -17,6 +17,8 @@ use super::readers::{Classes, PoolClass, Reader, Snapshot};
 use super::spread::{Holding, Place, Spread, Writing};
 use super::sql::Generations;
 use super::transfer;
+#[cfg(feature = "sqlcipher")]
+use super::{Durability, Key};
 use crate::audit::misses::{self, Miss, Pending};
 use crate::cache::Cache;
 use crate::check::{Finding, Report};
@@ -56,6 +58,11 @@ pub(crate) struct Inner {
     refusals: Mutex<Vec<Refusal>>,
     clock: Clock,
     closed: AtomicBool,
+    /// How the main file is opened anew.
+    #[cfg(feature = "sqlcipher")]
+    durability: Durability,
+    #[cfg(feature = "sqlcipher")]
+    wait_timeout: Duration,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -71,6 +78,10 @@ pub(super) struct Parts {
     pub(super) cache: Option<Arc<Cache>>,
     pub(super) monitor: Monitor,
     pub(super) clock: Clock,
+    #[cfg(feature = "sqlcipher")]
+    pub(super) durability: Durability,
+    #[cfg(feature = "sqlcipher")]
+    pub(super) wait_timeout: Duration,
     pub(super) folder: Option<tempfile::TempDir>,
 }
 
@@ -113,6 +124,10 @@ impl Inner {
             refusals: Mutex::default(),
             clock: parts.clock,
             closed: AtomicBool::new(false),
+            #[cfg(feature = "sqlcipher")]
+            durability: parts.durability,
+            #[cfg(feature = "sqlcipher")]
+            wait_timeout: parts.wait_timeout,
             _folder: parts.folder,
         }
     }
@@ -545,6 +560,13 @@ impl Inner {
                 self.refusals.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
             }
         }
+    }
+
+    #[cfg(feature = "sqlcipher")]
+    pub(super) fn rekey(&self, key: &Key) -> Result<()> {
+        self.check_open()?;
+        self.check_alone()?;
+        self.main.rekey(key, self.durability, self.wait_timeout / 2)
     }
 
     pub(super) fn close(&self) -> Result<()> {
