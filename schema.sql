@@ -33,8 +33,17 @@ CREATE TABLE _tenant (
     kind         TEXT NOT NULL CHECK (kind IN ('user', 'organization', 'member', 'reference', 'nobody'))
 ) STRICT;
 
+-- Whom logs name. An entry names people by their mark, 16 random bytes that tell nothing of how many
+-- others there are and never change, so that a log can be verified by itself, in any store, and
+-- still once somebody's id is gone.
+CREATE TABLE _actor (
+    mark BLOB PRIMARY KEY CHECK (length(mark) = 16),
+    id   TEXT                                   -- of the user; NULL once it was erased
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE _user (
     key      INTEGER PRIMARY KEY REFERENCES _tenant (key),
+    mark     BLOB    NOT NULL UNIQUE REFERENCES _actor (mark),
     id       TEXT    NOT NULL UNIQUE,           -- compared byte for byte
     name     TEXT    NOT NULL,
     role     TEXT    NOT NULL DEFAULT 'user' CHECK (role IN ('user', 'admin')),
@@ -123,8 +132,8 @@ CREATE TABLE _audit (
     seq           INTEGER PRIMARY KEY, -- no meaning, and never shown
     key           INTEGER NOT NULL UNIQUE,
     txn           INTEGER NOT NULL,   -- the number of the first entry of the same transaction
-    actor         INTEGER,            -- key of the user who did it; NULL: the application itself
-    admin         INTEGER,            -- key of the store admin behind it
+    actor         BLOB    CHECK (length(actor) = 16), -- mark of the user in whose name it was done; NULL: the application itself
+    admin         BLOB    CHECK (length(admin) = 16), -- mark of the store admin who did it
     device        BLOB    NOT NULL,   -- where it happened
     clock         INTEGER NOT NULL,   -- hybrid logical clock: milliseconds << 16 | counter
     time          INTEGER NOT NULL,
@@ -134,6 +143,7 @@ CREATE TABLE _audit (
     outcome       TEXT    NOT NULL,   -- ok, or the reason of a refusal
     definition    INTEGER,            -- version of the entity's definition
     undoes        INTEGER,            -- number of the entry that this one takes back
+    reason        TEXT,               -- why, as the admin said
     commitment    BLOB    NOT NULL CHECK (length(commitment) = 32), -- hash of salt and payload
     previous      BLOB    NOT NULL CHECK (length(previous) = 32),
     hash          BLOB    NOT NULL CHECK (length(hash) = 32),
@@ -158,10 +168,10 @@ CREATE TABLE _audit_checkpoint (
 CREATE TRIGGER _audit_fixed BEFORE UPDATE ON _audit
 WHEN NEW.body IS NOT NULL
      OR (NEW.seq, NEW.key, NEW.txn, NEW.actor, NEW.admin, NEW.device, NEW.clock, NEW.time, NEW.action,
-         NEW.entity, NEW.record, NEW.outcome, NEW.definition, NEW.undoes, NEW.commitment, NEW.previous, NEW.hash)
+         NEW.entity, NEW.record, NEW.outcome, NEW.definition, NEW.undoes, NEW.reason, NEW.commitment, NEW.previous, NEW.hash)
      IS NOT
         (OLD.seq, OLD.key, OLD.txn, OLD.actor, OLD.admin, OLD.device, OLD.clock, OLD.time, OLD.action,
-         OLD.entity, OLD.record, OLD.outcome, OLD.definition, OLD.undoes, OLD.commitment, OLD.previous, OLD.hash)
+         OLD.entity, OLD.record, OLD.outcome, OLD.definition, OLD.undoes, OLD.reason, OLD.commitment, OLD.previous, OLD.hash)
      OR NOT EXISTS (SELECT 1 FROM _audit_checkpoint
                     WHERE tenant = OLD.key >> 40 AND OLD.key & 1099511627775 <= payloads)
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;

@@ -12,7 +12,7 @@ use crate::audit::{ChainProblem, Change};
 use crate::commit::{load_rows, row_bytes};
 use crate::entity::{Tenancy, Value, time_of};
 use crate::error::{Error, Result};
-use crate::identity::TenantKey;
+use crate::identity::{Mark, TenantKey};
 use crate::quota::Quota;
 use crate::schema::partitions::{self, IntentKind, StoredPartition};
 use crate::schema::{self, Catalog, Role, identities};
@@ -407,7 +407,7 @@ struct Replayed {
     version: i64,
     updated: i64,
     /// The key of the user who inserted it.
-    author: Option<i64>,
+    author: Option<Mark>,
     deleted: bool,
     /// By column; not all are known once a payload is gone.
     values: HashMap<String, Value>,
@@ -541,7 +541,8 @@ fn check_rows(
                 Some("its time of change is not the one in the log")
             }
             Some(state)
-                if table.definition.has_author() && user_id(connection, state.author)? != row.author =>
+                if table.definition.has_author()
+                    && !may_be(connection, state.author, row.author.as_deref())? =>
             {
                 Some("its author is not the one in the log")
             }
@@ -585,9 +586,16 @@ fn check_rows(
     Ok(())
 }
 
-fn user_id(connection: &Connection, key: Option<i64>) -> Result<Option<String>> {
-    let mut statement = connection.prepare_cached("SELECT id FROM _user WHERE key = ?1")?;
-    Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+/// Whether a record's author can be whom its log names: nobody knows whose a mark was once the id was erased.
+fn may_be(connection: &Connection, actor: Option<Mark>, author: Option<&str>) -> Result<bool> {
+    let Some(mark) = actor else { return Ok(author.is_none()) };
+    let mut statement = connection.prepare_cached("SELECT id FROM _actor WHERE mark = ?1")?;
+    let named: Option<Option<String>> = statement.query_row([mark], |row| row.get(0)).optional()?;
+    Ok(match named {
+        Some(Some(id)) => author == Some(&id),
+        Some(None) => author.is_some(),
+        None => false,
+    })
 }
 
 fn agrees(table: &Table, values: &[Value], state: &Replayed) -> bool {

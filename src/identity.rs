@@ -218,6 +218,22 @@ pub struct Membership {
     pub created: Timestamp,
 }
 
+/// Random bytes by which logs name a user: `_actor` in `schema.sql`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Mark(pub(crate) [u8; 16]);
+
+impl rusqlite::ToSql for Mark {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        self.0.to_sql()
+    }
+}
+
+impl rusqlite::types::FromSql for Mark {
+    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+        <[u8; 16]>::column_result(value).map(Mark)
+    }
+}
+
 /// The owner of rows as a small integer, never reused and never shown to a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TenantKey(i64);

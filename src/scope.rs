@@ -4,18 +4,19 @@ use sha2::{Digest, Sha256};
 
 use crate::entity::Tenancy;
 use crate::error::{Error, Result};
-use crate::identity::{OrganizationId, TenantKey, UserId};
+use crate::identity::{Mark, OrganizationId, TenantKey, UserId};
 use crate::statement::Reach;
 
 /// The tenants that one session reaches, and who acts.
 #[derive(Debug, Clone)]
 pub(crate) enum Scope {
     /// A user's own entities.
-    User { user: UserId, key: TenantKey },
+    User { user: UserId, key: TenantKey, mark: Mark },
     /// An organization's entities and one member's private ones.
     Organization {
         user: UserId,
         user_key: TenantKey,
+        mark: Mark,
         organization: OrganizationId,
         organization_key: TenantKey,
         member_key: TenantKey,
@@ -37,6 +38,14 @@ impl Scope {
         match self {
             Scope::User { key, .. } => Some(*key),
             Scope::Organization { user_key, .. } => Some(*user_key),
+            Scope::Reference => None,
+        }
+    }
+
+    /// By what logs name who acts.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        match self {
+            Scope::User { mark, .. } | Scope::Organization { mark, .. } => Some(*mark),
             Scope::Reference => None,
         }
     }

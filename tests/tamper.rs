@@ -69,7 +69,7 @@ const ROWS: [(&str, &[&str]); 5] = [
 const OTHER_ID: &str = "(SELECT lower(substr(h, 1, 8) || '-' || substr(h, 9, 4) || '-' || substr(h, 13, 4) || '-' || \
                         substr(h, 17, 4) || '-' || substr(h, 21)) FROM (SELECT hex(randomblob(16)) AS h))";
 
-const ENTRY: [&str; 16] = [
+const ENTRY: [&str; 17] = [
     "key",
     "txn",
     "actor",
@@ -83,6 +83,7 @@ const ENTRY: [&str; 16] = [
     "outcome",
     "definition",
     "undoes",
+    "reason",
     "commitment",
     "previous",
     "hash",
@@ -163,8 +164,8 @@ impl Dice {
     fn other(&mut self, value: Value, column: &str) -> Value {
         match value {
             Value::Null => match column {
-                "entity" | "assignee" | "_author" => Value::Text("ada".into()),
-                "record" => Value::Blob(vec![7; 16]),
+                "entity" | "assignee" | "_author" | "reason" => Value::Text("ada".into()),
+                "record" | "actor" | "admin" => Value::Blob(vec![7; 16]),
                 "project" => Value::Text(tenantry::Uuid::from_bytes([7; 16]).to_string()),
                 _ => Value::Integer(1),
             },
@@ -523,7 +524,7 @@ fn check_names_what_was_done_to_the_schema_and_the_heads() {
         ("UPDATE _log_head SET next = next + 1", "its head says otherwise"),
         (
             "INSERT INTO _audit SELECT NULL, key | 5000 << 40, txn, actor, admin, device, clock, time, action, entity, record, \
-          outcome, definition, undoes, commitment, previous, hash, salt, body FROM _audit LIMIT 1",
+          outcome, definition, undoes, reason, commitment, previous, hash, salt, body FROM _audit LIMIT 1",
             "1 rows of the audit log have no tenant",
         ),
         ("UPDATE _row_head SET count = count + 1", "count is kept as"),

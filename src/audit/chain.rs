@@ -3,6 +3,8 @@
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::identity::Mark;
+
 pub(crate) type Hash = [u8; 32];
 
 /// What an entry is bound to, in the order of its encoding.
@@ -10,8 +12,8 @@ pub(crate) type Hash = [u8; 32];
 pub(crate) struct Link<'a> {
     pub(crate) number: i64,
     pub(crate) txn: i64,
-    pub(crate) actor: Option<i64>,
-    pub(crate) admin: Option<i64>,
+    pub(crate) actor: Option<Mark>,
+    pub(crate) admin: Option<Mark>,
     pub(crate) device: Uuid,
     pub(crate) clock: i64,
     pub(crate) time: i64,
@@ -21,6 +23,7 @@ pub(crate) struct Link<'a> {
     pub(crate) outcome: &'a str,
     pub(crate) definition: Option<i64>,
     pub(crate) undoes: Option<i64>,
+    pub(crate) reason: Option<&'a str>,
     pub(crate) commitment: Hash,
     pub(crate) previous: Hash,
 }
@@ -31,23 +34,18 @@ impl Link<'_> {
         bytes.extend_from_slice(b"tenantry-audit-1");
         bytes.extend_from_slice(&self.number.to_be_bytes());
         bytes.extend_from_slice(&self.txn.to_be_bytes());
-        optional(&mut bytes, self.actor.map(i64::to_be_bytes));
-        optional(&mut bytes, self.admin.map(i64::to_be_bytes));
+        optional(&mut bytes, self.actor.map(|mark| mark.0));
+        optional(&mut bytes, self.admin.map(|mark| mark.0));
         bytes.extend_from_slice(self.device.as_bytes());
         bytes.extend_from_slice(&self.clock.to_be_bytes());
         bytes.extend_from_slice(&self.time.to_be_bytes());
         text(&mut bytes, self.action);
-        match self.entity {
-            Some(entity) => {
-                bytes.push(1);
-                text(&mut bytes, entity);
-            }
-            None => bytes.push(0),
-        }
+        optional_text(&mut bytes, self.entity);
         optional(&mut bytes, self.record.map(Uuid::into_bytes));
         text(&mut bytes, self.outcome);
         optional(&mut bytes, self.definition.map(i64::to_be_bytes));
         optional(&mut bytes, self.undoes.map(i64::to_be_bytes));
+        optional_text(&mut bytes, self.reason);
         bytes.extend_from_slice(&self.commitment);
         bytes.extend_from_slice(&self.previous);
         Sha256::digest(&bytes).into()
@@ -59,6 +57,16 @@ fn optional<const N: usize>(bytes: &mut Vec<u8>, value: Option<[u8; N]>) {
         Some(value) => {
             bytes.push(1);
             bytes.extend_from_slice(&value);
+        }
+        None => bytes.push(0),
+    }
+}
+
+fn optional_text(bytes: &mut Vec<u8>, value: Option<&str>) {
+    match value {
+        Some(value) => {
+            bytes.push(1);
+            text(bytes, value);
         }
         None => bytes.push(0),
     }

@@ -10,7 +10,7 @@ use super::payload::read_payload;
 use super::{AuditEntry, Change};
 use crate::entity::time_from_micros;
 use crate::error::{Error, Result};
-use crate::identity::{TenantKey, UserId};
+use crate::identity::{Mark, TenantKey, UserId};
 
 /// Which entries of a log are asked for.
 #[derive(Debug, Clone, Default)]
@@ -72,16 +72,16 @@ pub(crate) fn read(connection: &Connection, tenant: TenantKey, query: &LogQuery)
 
 /// The log's columns, the payload's, and the actors' ids.
 const SELECT: &str = "SELECT a.key, a.txn, a.actor, a.admin, a.device, a.clock, a.time, a.action, a.entity, a.record, a.outcome, \
-     a.definition, a.undoes, a.commitment, a.previous, a.hash, a.salt, a.body, u.id, d.id \
-     FROM _audit AS a LEFT JOIN _user AS u ON u.key = a.actor LEFT JOIN _user AS d ON d.key = a.admin \
+     a.definition, a.undoes, a.reason, a.commitment, a.previous, a.hash, a.salt, a.body, u.id, d.id \
+     FROM _audit AS a LEFT JOIN _actor AS u ON u.mark = a.actor LEFT JOIN _actor AS d ON d.mark = a.admin \
      WHERE a.key BETWEEN ?1 AND ?2";
 
 /// An entry as it is stored.
 pub(crate) struct StoredEntry {
     pub(super) number: i64,
     txn: i64,
-    pub(crate) actor: Option<i64>,
-    admin: Option<i64>,
+    pub(crate) actor: Option<Mark>,
+    admin: Option<Mark>,
     device: Uuid,
     pub(super) clock: i64,
     pub(crate) time: i64,
@@ -91,6 +91,7 @@ pub(crate) struct StoredEntry {
     pub(crate) outcome: String,
     definition: Option<i64>,
     undoes: Option<i64>,
+    reason: Option<String>,
     pub(super) commitment: Hash,
     pub(super) previous: Hash,
     pub(super) hash: Hash,
@@ -99,8 +100,8 @@ pub(crate) struct StoredEntry {
 
 impl StoredEntry {
     fn read(row: &Row<'_>) -> Result<Self> {
-        let salt: Option<Vec<u8>> = row.get(16)?;
-        let body: Option<Vec<u8>> = row.get(17)?;
+        let salt: Option<Vec<u8>> = row.get(17)?;
+        let body: Option<Vec<u8>> = row.get(18)?;
         Ok(Self {
             number: row.get::<_, i64>(0)? & ((1 << TenantKey::NUMBER_BITS) - 1),
             txn: row.get(1)?,
@@ -115,9 +116,10 @@ impl StoredEntry {
             outcome: row.get(10)?,
             definition: row.get(11)?,
             undoes: row.get(12)?,
-            commitment: row.get(13)?,
-            previous: row.get(14)?,
-            hash: row.get(15)?,
+            reason: row.get(13)?,
+            commitment: row.get(14)?,
+            previous: row.get(15)?,
+            hash: row.get(16)?,
             payload: salt.zip(body),
         })
     }
@@ -151,6 +153,7 @@ impl StoredEntry {
             outcome: &self.outcome,
             definition: self.definition,
             undoes: self.undoes,
+            reason: self.reason.as_deref(),
             commitment: self.commitment,
             previous: self.previous,
         }
@@ -173,8 +176,8 @@ impl StoredEntry {
         Ok(AuditEntry {
             number: number(self.number)?,
             transaction: number(self.txn)?,
-            actor: id(18)?,
-            admin: id(19)?,
+            actor: id(19)?,
+            admin: id(20)?,
             device: self.device,
             clock: number(self.clock)?,
             time: time_from_micros(self.time)
@@ -185,6 +188,7 @@ impl StoredEntry {
             outcome: self.outcome,
             definition_version: self.definition.map(number).transpose()?,
             undoes: self.undoes.map(number).transpose()?,
+            reason: self.reason,
             changes,
             hash: self.hash,
         })

@@ -24,9 +24,9 @@ pub struct AuditEntry {
     pub number: u64,
     /// The number of the first entry of the same transaction.
     pub transaction: u64,
-    /// Who did it; `None` for the application itself.
+    /// In whose name it was done; `None` for the application itself, and for a user whose id was erased.
     pub actor: Option<UserId>,
-    /// The store admin behind it, when one acted for the user.
+    /// The store admin who did it, when one acted for the tenant.
     pub admin: Option<UserId>,
     /// The copy of the store on which it happened.
     pub device: Uuid,
@@ -47,6 +47,8 @@ pub struct AuditEntry {
     pub definition_version: Option<u64>,
     /// The number of the entry that this one takes back.
     pub undoes: Option<u64>,
+    /// Why, as the store admin said.
+    pub reason: Option<String>,
     /// What changed, by column; `None` once the payload was deleted.
     pub changes: Option<Vec<Change>>,
     /// The entry's hash, which covers the one before it.

@@ -9,20 +9,37 @@ use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use super::Writer;
-use super::heads::{self, Mark, RowHead};
+use super::heads::{self, Mark as HeadMark, RowHead};
 use super::queue::{Committer, Company, gather, roll_back_rest};
 use crate::audit::chain::{Hash, Link, commitment};
 use crate::entity::truncate_to_micros;
 use crate::error::{Error, Result};
-use crate::identity::TenantKey;
+use crate::identity::{Mark, TenantKey, UserId};
 use crate::monitor::noted;
 use crate::quota::Quota;
-use crate::schema::partitions;
+use crate::schema::{identities, partitions};
 
 /// Who acts in a transaction; nobody when the application itself does.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Actor {
-    pub(crate) user: Option<TenantKey>,
+    /// In whose name.
+    pub(crate) user: Option<Mark>,
+    /// The store admin who does it.
+    pub(crate) admin: Option<Arc<Authority>>,
+}
+
+impl Actor {
+    pub(crate) fn user(mark: Mark) -> Self {
+        Self { user: Some(mark), admin: None }
+    }
+}
+
+/// On what authority a store admin acts.
+#[derive(Debug)]
+pub(crate) struct Authority {
+    pub(crate) admin: UserId,
+    pub(crate) mark: Mark,
+    pub(crate) reason: String,
 }
 
 /// What an audit entry says, apart from what the log itself adds.
@@ -62,7 +79,7 @@ enum Reference {
 
 /// A place to come back to; heads in memory are not in SQLite's hands.
 pub(crate) struct Savepoint {
-    heads: Mark,
+    heads: HeadMark,
     name: String,
 }
 
@@ -346,7 +363,12 @@ impl Unit {
     /// Appends to a tenant's log.
     pub(crate) fn audit(&mut self, tenant: TenantKey, event: &Event<'_>) -> Result<()> {
         self.connection()?;
-        let (now, actor) = (self.now, self.actor);
+        let (now, actor) = (self.now, self.actor.clone());
+        let authority = actor.admin.as_deref();
+        if let Some(authority) = authority {
+            // A log names no admin whom its file does not know; users are known where they belong.
+            identities::name_actor(self.connection()?, authority.mark, &authority.admin)?;
+        }
         let writer = self.writer()?;
         let salt: [u8; 16] = writer.random.fill()?;
         let (works, device) = (writer.works, writer.device);
@@ -362,8 +384,8 @@ impl Unit {
         let link = Link {
             number,
             txn,
-            actor: actor.user.map(TenantKey::get),
-            admin: None,
+            actor: actor.user,
+            admin: authority.map(|authority| authority.mark),
             device,
             clock,
             time: now.as_microsecond(),
@@ -373,6 +395,7 @@ impl Unit {
             outcome: event.outcome,
             definition: event.entity.map(|(_, version)| version),
             undoes: None,
+            reason: authority.map(|authority| authority.reason.as_str()),
             commitment: commitment(&salt, &event.payload),
             previous: head.hash,
         };
@@ -382,6 +405,11 @@ impl Unit {
         head.clock = clock;
         head.hash = hash;
         Ok(())
+    }
+
+    /// By what logs name a new user.
+    pub(crate) fn new_mark(&mut self) -> Result<Mark> {
+        Ok(Mark(self.writer()?.random.fill()?))
     }
 
     /// The empty log of a new tenant, in the file that is its home.
@@ -412,8 +440,8 @@ fn append(
     payload: &[u8],
 ) -> Result<()> {
     let key = tenant.at(link.number)?;
-    let sql = "INSERT INTO _audit (key, txn, actor, admin, device, clock, time, action, entity, record, outcome, definition, undoes, commitment, previous, hash, salt, body) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+    let sql = "INSERT INTO _audit (key, txn, actor, admin, device, clock, time, action, entity, record, outcome, definition, undoes, reason, commitment, previous, hash, salt, body) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
     connection.prepare_cached(sql)?.execute(params![
         key,
         link.txn,
@@ -428,6 +456,7 @@ fn append(
         link.outcome,
         link.definition,
         link.undoes,
+        link.reason,
         link.commitment,
         link.previous,
         hash,

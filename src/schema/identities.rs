@@ -5,9 +5,16 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::entity::time_from_micros;
 use crate::error::{Error, Result};
-use crate::identity::{Membership, Organization, OrganizationId, Role, TenantKey, User, UserId};
+use crate::identity::{Mark, Membership, Organization, OrganizationId, Role, TenantKey, User, UserId};
 
-/// A user or organization as it is stored.
+/// A user as it is stored.
+pub(crate) struct StoredUser {
+    pub(crate) key: TenantKey,
+    pub(crate) mark: Mark,
+    pub(crate) value: User,
+}
+
+/// Something with a key as it is stored.
 pub(crate) struct Stored<T> {
     pub(crate) key: TenantKey,
     pub(crate) value: T,
@@ -17,9 +24,10 @@ fn time(row: &Row<'_>, column: usize) -> Result<Timestamp> {
     time_from_micros(row.get(column)?).ok_or_else(|| Error::corrupt("the store holds a time out of range"))
 }
 
-fn user(row: &Row<'_>) -> Result<Stored<User>> {
-    Ok(Stored {
+fn user(row: &Row<'_>) -> Result<StoredUser> {
+    Ok(StoredUser {
         key: TenantKey::from_stored(row.get(0)?)?,
+        mark: row.get(5)?,
         value: User {
             id: UserId::new(row.get::<_, String>(1)?)
                 .map_err(|_| Error::corrupt("the store holds an invalid user id"))?,
@@ -69,9 +77,14 @@ fn all<T>(
     Ok(decoded)
 }
 
-pub(crate) fn find_user(connection: &Connection, id: &UserId) -> Result<Stored<User>> {
-    one(connection, "SELECT key, id, name, disabled, created FROM _user WHERE id = ?1", [id.as_str()], user)?
-        .ok_or_else(|| Error::UnknownUser { user: id.to_string() })
+pub(crate) fn find_user(connection: &Connection, id: &UserId) -> Result<StoredUser> {
+    one(
+        connection,
+        "SELECT key, id, name, disabled, created, mark FROM _user WHERE id = ?1",
+        [id.as_str()],
+        user,
+    )?
+    .ok_or_else(|| Error::UnknownUser { user: id.to_string() })
 }
 
 pub(crate) fn find_organization(
@@ -90,7 +103,7 @@ pub(crate) fn find_organization(
 /// A page of users in the order of their ids.
 pub(crate) fn users(connection: &Connection, after: Option<&UserId>, limit: u32) -> Result<Vec<User>> {
     let after = after.map_or("", UserId::as_str);
-    let sql = "SELECT key, id, name, disabled, created FROM _user WHERE id > ?1 ORDER BY id LIMIT ?2";
+    let sql = "SELECT key, id, name, disabled, created, mark FROM _user WHERE id > ?1 ORDER BY id LIMIT ?2";
     all(connection, sql, params![after, limit], |row| Ok(user(row)?.value))
 }
 
@@ -194,11 +207,25 @@ pub(crate) fn create_tenant(connection: &Connection, kind: &str) -> Result<Tenan
     TenantKey::from_stored(next)
 }
 
-pub(crate) fn create_user(connection: &Connection, key: TenantKey, id: &UserId, now: i64) -> Result<()> {
-    let sql = "INSERT INTO _user (key, id, name, created) VALUES (?1, ?2, '', ?3)";
+/// Says whose a mark is, to logs in this file.
+pub(crate) fn name_actor(connection: &Connection, mark: Mark, id: &UserId) -> Result<()> {
+    let sql = "INSERT INTO _actor (mark, id) VALUES (?1, ?2) ON CONFLICT (mark) DO NOTHING";
+    connection.prepare_cached(sql)?.execute(params![mark, id.as_str()])?;
+    Ok(())
+}
+
+pub(crate) fn create_user(
+    connection: &Connection,
+    key: TenantKey,
+    mark: Mark,
+    id: &UserId,
+    now: i64,
+) -> Result<()> {
+    name_actor(connection, mark, id)?;
+    let sql = "INSERT INTO _user (key, mark, id, name, created) VALUES (?1, ?2, ?3, '', ?4)";
     connection
         .prepare_cached(sql)?
-        .execute(params![key.get(), id.as_str(), now])
+        .execute(params![key.get(), mark, id.as_str(), now])
         .map_err(|error| exists(error, id.as_str()))?;
     Ok(())
 }
@@ -252,11 +279,11 @@ fn mirror_tenant(connection: &Connection, key: TenantKey, kind: &str) -> Result<
 }
 
 /// A partition learns of a user; also of one that lives elsewhere.
-pub(crate) fn mirror_user(connection: &Connection, key: TenantKey, id: &UserId) -> Result<()> {
+pub(crate) fn mirror_user(connection: &Connection, key: TenantKey, mark: Mark, id: &UserId) -> Result<()> {
     mirror_tenant(connection, key, "user")?;
-    let sql =
-        "INSERT INTO _user (key, id, name, created) VALUES (?1, ?2, '', 0) ON CONFLICT (key) DO NOTHING";
-    connection.prepare_cached(sql)?.execute(params![key.get(), id.as_str()])?;
+    name_actor(connection, mark, id)?;
+    let sql = "INSERT INTO _user (key, mark, id, name, created) VALUES (?1, ?2, ?3, '', 0) ON CONFLICT (key) DO NOTHING";
+    connection.prepare_cached(sql)?.execute(params![key.get(), mark, id.as_str()])?;
     Ok(())
 }
 
@@ -290,20 +317,21 @@ pub(crate) fn mirror_member(
 
 /// What a tenant is, by its key.
 pub(crate) enum Owner {
-    User(UserId),
+    User(Mark, UserId),
     Organization(OrganizationId),
 }
 
 /// The user or organization of a key.
 pub(crate) fn owner(connection: &Connection, key: TenantKey) -> Result<Owner> {
-    let text = |sql: &str| -> Result<Option<String>> {
-        Ok(connection.prepare_cached(sql)?.query_row([key.get()], |row| row.get(0)).optional()?)
-    };
     let damaged = |_| Error::corrupt("the store holds an invalid id");
-    if let Some(id) = text("SELECT id FROM _user WHERE key = ?1")? {
-        return UserId::new(id).map(Owner::User).map_err(damaged);
+    let user = one(connection, "SELECT mark, id FROM _user WHERE key = ?1", [key.get()], |row| {
+        Ok(Owner::User(row.get(0)?, UserId::new(row.get::<_, String>(1)?).map_err(damaged)?))
+    })?;
+    if let Some(user) = user {
+        return Ok(user);
     }
-    match text("SELECT id FROM _organization WHERE key = ?1")? {
+    let sql = "SELECT id FROM _organization WHERE key = ?1";
+    match one(connection, sql, [key.get()], |row| Ok(row.get::<_, String>(0)?))? {
         Some(id) => OrganizationId::new(id).map(Owner::Organization).map_err(damaged),
         None => Err(Error::corrupt("the store holds a key of no user and no organization")),
     }
@@ -321,8 +349,8 @@ pub(crate) fn home_of(connection: &Connection, key: TenantKey) -> Result<TenantK
 pub(crate) fn all_members(
     connection: &Connection,
     organization: TenantKey,
-) -> Result<Vec<(StoredMember, TenantKey, UserId)>> {
-    let sql = "SELECT m.key, m.role, m.active, u.key, u.id FROM _member AS m JOIN _user AS u ON u.key = m.user \
+) -> Result<Vec<(StoredMember, TenantKey, Mark, UserId)>> {
+    let sql = "SELECT m.key, m.role, m.active, u.key, u.id, u.mark FROM _member AS m JOIN _user AS u ON u.key = m.user \
                WHERE m.organization = ?1 ORDER BY m.key";
     all(connection, sql, [organization.get()], |row| {
         let member = StoredMember {
@@ -332,7 +360,7 @@ pub(crate) fn all_members(
         };
         let user = UserId::new(row.get::<_, String>(4)?)
             .map_err(|_| Error::corrupt("the store holds an invalid user id"))?;
-        Ok((member, TenantKey::from_stored(row.get(3)?)?, user))
+        Ok((member, TenantKey::from_stored(row.get(3)?)?, row.get(5)?, user))
     })
 }
 

@@ -181,8 +181,8 @@ impl TenantSession {
     pub fn in_organization(&self, organization: &impl AsRef<OrganizationId>) -> Result<OrganizationSession> {
         let core = self.core();
         core.check()?;
-        let grant = core.grants.first().ok_or(Error::Closed)?;
-        Store::session_in(&core.store, core.user(), Arc::clone(grant), organization.as_ref())
+        let (grant, mark) = core.grants.first().zip(core.scope.mark()).ok_or(Error::Closed)?;
+        Store::session_in(&core.store, core.user(), mark, Arc::clone(grant), organization.as_ref())
     }
 }
 
@@ -369,7 +369,7 @@ impl<'x> Core<'x> {
     }
 
     fn actor(&self) -> Actor {
-        Actor { user: self.scope.user_key() }
+        Actor { user: self.scope.mark(), admin: None }
     }
 
     fn begin(&self) -> Result<Begun> {

@@ -25,7 +25,7 @@ impl<S: tenancy::Scope> Session<S> {
     /// Where an entity has a column of its own of such a name, the record's is `_version`, and so on.
     ///
     /// `audit` is the log of what the session is for: `number`, `txn`, `actor`, `admin`, `device`, `clock`, `time`, `action`,
-    /// `entity`, `record`, `outcome`, `definition`, `undoes`, and `changes`, a JSON object of columns. In an organization
+    /// `entity`, `record`, `outcome`, `definition`, `undoes`, `reason`, and `changes`, a JSON object of columns. In an organization
     /// `private_audit` is the member's own log, and `members` are the organization's: `user` (the id), `name`, `role`, `since`.
     ///
     /// Comparisons of ids, references, texts, numbers and booleans use the entity's indexes; those of times, nested values and
@@ -91,12 +91,12 @@ impl Core<'static> {
 
     /// Puts a refusal on record, and gives the error back.
     pub(crate) fn refused_sql(&self, error: Error) -> Error {
-        match self.scope.user_key() {
-            Some(user) => {
+        match self.scope.user_key().zip(self.scope.mark()) {
+            Some((user, mark)) => {
                 let told = error.to_string();
                 // It may repeat a name of any length.
                 let what = Some(("sql", told.chars().take(TOLD_MAX).collect()));
-                self.store.refuse(Refusal { user, outcome: "not_allowed", what }, error)
+                self.store.refuse(Refusal { user, mark, outcome: "not_allowed", what }, error)
             }
             // The application itself has no log of its own.
             None => error,

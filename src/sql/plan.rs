@@ -89,7 +89,8 @@ impl Paths {
             Reached::ByRange => {
                 self.accept(table, "sqlite_autoindex__audit_1 (key>? AND key<?)");
                 // Each by itself, for an entry.
-                self.accepted.push("SEARCH main._user USING INTEGER PRIMARY KEY (rowid=?)".to_owned());
+                self.accepted.push("SEARCH main._actor USING PRIMARY KEY (mark=?)".to_owned());
+                self.name("_actor", "actor");
                 self.name("_user", "user");
             }
         }

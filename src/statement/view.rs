@@ -120,14 +120,14 @@ pub(crate) fn log_view(name: &str, tenant: TenantKey) -> View {
     let mask = (1_i64 << TenantKey::NUMBER_BITS) - 1;
     let user = |column: &str| {
         format!(
-            "CAST((SELECT _user.id FROM main._user WHERE _user.key = _audit.{column}) AS TEXT) AS {column}"
+            "CAST((SELECT _actor.id FROM main._actor WHERE _actor.mark = _audit.{column}) AS TEXT) AS {column}"
         )
     };
     let mut select =
         format!("SELECT CAST(key & {mask} AS INTEGER) AS number, txn, {}, {}", user("actor"), user("admin"));
     let _ = write!(
         select,
-        ", {} AS device, clock, {} AS time, action, entity, {} AS record, outcome, definition, undoes, {} AS changes \
+        ", {} AS device, clock, {} AS time, action, entity, {} AS record, outcome, definition, undoes, reason, {} AS changes \
          FROM main._audit INDEXED BY sqlite_autoindex__audit_1 WHERE key BETWEEN {} AND {}",
         text("uuid_text(device)"),
         text("utc_text(time)"),
@@ -136,6 +136,6 @@ pub(crate) fn log_view(name: &str, tenant: TenantKey) -> View {
         tenant.first(),
         tenant.last()
     );
-    let tables = vec!["_audit".to_owned(), "_user".to_owned()];
+    let tables = vec!["_audit".to_owned(), "_actor".to_owned()];
     View { name: name.to_owned(), select, tables, reached: Reached::ByRange }
 }

@@ -15,7 +15,7 @@ use crate::audit::payload::PayloadWriter;
 use crate::commit::{Actor, Event, Unit};
 use crate::entity::{Value, time_from_micros};
 use crate::error::{Error, Result};
-use crate::identity::{OrganizationId, Role, TenantKey, UserId};
+use crate::identity::{Mark, OrganizationId, Role, TenantKey, UserId};
 use crate::schema::identities;
 use crate::schema::partitions::{self, IntentKind};
 
@@ -71,16 +71,16 @@ impl Change {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Mirror {
     Nothing,
-    User { key: i64, id: UserId },
+    User { key: i64, mark: Mark, id: UserId },
     Organization { key: i64, id: OrganizationId },
-    Member { key: i64, organization: i64, user: i64, user_id: UserId, role: Role, active: bool },
+    Member { key: i64, organization: i64, user: i64, mark: Mark, user_id: UserId, role: Role, active: bool },
 }
 
 impl Mirror {
     pub(super) fn member(
         member: TenantKey,
         organization: TenantKey,
-        user: (TenantKey, &UserId),
+        user: (TenantKey, Mark, &UserId),
         role: Role,
         active: bool,
     ) -> Self {
@@ -88,7 +88,8 @@ impl Mirror {
             key: member.get(),
             organization: organization.get(),
             user: user.0.get(),
-            user_id: user.1.clone(),
+            mark: user.1,
+            user_id: user.2.clone(),
             role,
             active,
         }
@@ -109,12 +110,14 @@ impl Mirror {
         let key = |key: i64| TenantKey::from_stored(key);
         match self {
             Mirror::Nothing => Ok(()),
-            Mirror::User { key: user, id } => identities::mirror_user(connection, key(*user)?, id),
+            Mirror::User { key: user, mark, id } => {
+                identities::mirror_user(connection, key(*user)?, *mark, id)
+            }
             Mirror::Organization { key: organization, id } => {
                 identities::mirror_organization(connection, key(*organization)?, id)
             }
-            Mirror::Member { key: member, organization, user, user_id, role, active } => {
-                identities::mirror_user(connection, key(*user)?, user_id)?;
+            Mirror::Member { key: member, organization, user, mark, user_id, role, active } => {
+                identities::mirror_user(connection, key(*user)?, *mark, user_id)?;
                 let (member, organization, user) = (key(*member)?, key(*organization)?, key(*user)?);
                 identities::mirror_member(connection, member, organization, user, *role, *active)
             }

@@ -15,7 +15,7 @@ use crate::identity::{
 };
 use crate::monitor::TenantStats;
 use crate::quota::{Quota, Usage};
-use crate::schema::identities;
+use crate::schema::identities::{self, StoredUser};
 
 /// The store's users. Made by [`Store::users`](crate::Store::users).
 ///
@@ -50,12 +50,12 @@ impl<'s> Users<'s> {
     pub fn create(&self, id: &impl AsRef<UserId>) -> Result<User> {
         let id = id.as_ref();
         self.store.change(|unit| {
-            let (connection, created) = (unit.connection()?, unit.now());
-            let key = identities::create_tenant(connection, "user")?;
-            identities::create_user(connection, key, id, created.as_microsecond())?;
+            let (mark, created) = (unit.new_mark()?, unit.now());
+            let key = identities::create_tenant(unit.connection()?, "user")?;
+            identities::create_user(unit.connection()?, key, mark, id, created.as_microsecond())?;
             let change = Change::new(key, "user.create")
                 .field("id", Value::None, id.clone())
-                .mirror(Mirror::User { key: key.get(), id: id.clone() });
+                .mirror(Mirror::User { key: key.get(), mark, id: id.clone() });
             Ok((change, User { id: id.clone(), name: String::new(), disabled: false, created }))
         })
     }
@@ -427,7 +427,7 @@ impl<'s> Organizations<'s> {
         self.store.change(|unit| {
             let connection = unit.connection()?;
             let organization = identities::find_organization(connection, organization.as_ref())?.key;
-            let user_key = identities::find_user(connection, user)?.key;
+            let StoredUser { key: user_key, mark, .. } = identities::find_user(connection, user)?;
             let key = match identities::find_member(connection, organization, user_key)? {
                 Some(member) if member.active => return Err(Error::Exists { id: user.to_string() }),
                 Some(member) => {
@@ -444,7 +444,7 @@ impl<'s> Organizations<'s> {
             let change = Change::new(organization, "member.add")
                 .field("user", Value::None, user.clone())
                 .field("role", Value::None, role.as_str())
-                .mirror(Mirror::member(key, organization, (user_key, user), role, true));
+                .mirror(Mirror::member(key, organization, (user_key, mark, user), role, true));
             Ok((change, ()))
         })
     }
@@ -462,12 +462,13 @@ impl<'s> Organizations<'s> {
     ) -> Result<()> {
         let (organization, user) = (organization.as_ref(), user.as_ref());
         self.store.change(|unit| {
-            let (organization, user_key, member) = active_member(unit.connection()?, organization, user)?;
+            let (organization, StoredUser { key: user_key, mark, .. }, member) =
+                active_member(unit.connection()?, organization, user)?;
             identities::update_member(unit.connection()?, member.key, role, true)?;
             let change = Change::new(organization, "member.role")
                 .field("user", user.clone(), user.clone())
                 .field("role", member.role.as_str(), role.as_str())
-                .mirror(Mirror::member(member.key, organization, (user_key, user), role, true));
+                .mirror(Mirror::member(member.key, organization, (user_key, mark, user), role, true));
             Ok((change, ()))
         })
     }
@@ -485,12 +486,13 @@ impl<'s> Organizations<'s> {
     ) -> Result<()> {
         let (organization, user) = (organization.as_ref(), user.as_ref());
         self.store.change(|unit| {
-            let (organization, user_key, member) = active_member(unit.connection()?, organization, user)?;
+            let (organization, StoredUser { key: user_key, mark, .. }, member) =
+                active_member(unit.connection()?, organization, user)?;
             identities::update_member(unit.connection()?, member.key, member.role, false)?;
             let change = Change::new(organization, "member.remove")
                 .field("user", user.clone(), Value::None)
                 .field("role", member.role.as_str(), Value::None)
-                .mirror(Mirror::member(member.key, organization, (user_key, user), member.role, false))
+                .mirror(Mirror::member(member.key, organization, (user_key, mark, user), member.role, false))
                 .revoke(member.key);
             Ok((change, ()))
         })
@@ -519,11 +521,11 @@ fn active_member(
     connection: &Connection,
     organization: &OrganizationId,
     user: &UserId,
-) -> Result<(TenantKey, TenantKey, identities::StoredMember)> {
+) -> Result<(TenantKey, StoredUser, identities::StoredMember)> {
     let organization_key = identities::find_organization(connection, organization)?.key;
-    let user_key = identities::find_user(connection, user)?.key;
-    identities::find_member(connection, organization_key, user_key)?
+    let stored = identities::find_user(connection, user)?;
+    identities::find_member(connection, organization_key, stored.key)?
         .filter(|member| member.active)
-        .map(|member| (organization_key, user_key, member))
+        .map(|member| (organization_key, stored, member))
         .ok_or_else(|| Error::NotMember { user: user.to_string(), organization: organization.to_string() })
 }

@@ -25,7 +25,7 @@ use crate::check::{Finding, Report};
 use crate::commit::{self, Actor, Clock, CommitTotals, Copies, Event, Unit};
 use crate::entity::{Entity, Tenancy};
 use crate::error::{Error, Result};
-use crate::identity::TenantKey;
+use crate::identity::{Mark, TenantKey};
 use crate::monitor::{Monitor, ReaderStats, Stats, TenantStats};
 use crate::schema::Catalog;
 use crate::schema::partitions::{self, StoredPartition};
@@ -101,6 +101,7 @@ pub(crate) struct Kept {
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) user: TenantKey,
+    pub(crate) mark: Mark,
     pub(crate) outcome: &'static str,
     /// What was asked for: a column-like name and an id.
     pub(crate) what: Option<(&'static str, String)>,
@@ -366,7 +367,7 @@ impl Inner {
         self.check_alone()?;
         loop {
             let place = self.place(lane)?;
-            let unit = self.part(&place).committer()?.begin(lane, actor)?;
+            let unit = self.part(&place).committer()?.begin(lane, actor.clone())?;
             // Again, now that nobody else writes: it could have moved meanwhile.
             if place.as_ref().is_none_or(Place::is_current) {
                 let writing = self.spread.as_ref().map(Spread::enter);
@@ -407,7 +408,7 @@ impl Inner {
             let place = self.place(lane)?;
             let part = self.part(&place);
             let there = place.clone();
-            let outcome = part.committer()?.run(lane, actor, move |unit| {
+            let outcome = part.committer()?.run(lane, actor.clone(), move |unit| {
                 // Again, now that nobody else writes: it could have moved meanwhile.
                 if there.as_ref().is_none_or(Place::is_current) {
                     return work(unit).map(Ok);
@@ -549,7 +550,7 @@ impl Inner {
             record: None,
             payload: payload.finish(),
         };
-        let actor = Actor { user: Some(refusal.user) };
+        let actor = Actor::user(refusal.mark);
         match self.write(refusal.user, actor, |unit| unit.audit(refusal.user, &event)) {
             Ok(()) => {}
             Err(error @ Error::Corrupt { .. }) => {

@@ -41,9 +41,9 @@ pub(crate) use sql::SqlReader;
 use crate::check::Report;
 use crate::entity::Definition;
 use crate::error::{Error, Result};
-use crate::identity::{OrganizationId, UserId};
+use crate::identity::{Mark, OrganizationId, UserId};
 use crate::monitor::{SlowOperation, Stats};
-use crate::schema::identities;
+use crate::schema::identities::{self, StoredUser};
 use crate::scope::Scope;
 use crate::session::{OrganizationSession, ReferenceSession, TenantSession};
 
@@ -112,16 +112,16 @@ impl Store {
         let (scope, grant) = self
             .inner
             .read(|connection| {
-                let key = identities::find_user(connection, id)?.key;
+                let StoredUser { key, mark, .. } = identities::find_user(connection, id)?;
                 let grant = self.inner.grants.take(key);
                 if identities::find_user(connection, id)?.value.disabled {
-                    return Ok(Err(key));
+                    return Ok(Err((key, mark)));
                 }
-                Ok(Ok((Scope::User { user: id.clone(), key }, grant)))
+                Ok(Ok((Scope::User { user: id.clone(), key, mark }, grant)))
             })?
-            .map_err(|key| {
+            .map_err(|(user, mark)| {
                 self.inner.refuse(
-                    Refusal { user: key, outcome: "disabled", what: None },
+                    Refusal { user, mark, outcome: "disabled", what: None },
                     Error::Disabled { id: id.to_string() },
                 )
             })?;
@@ -131,6 +131,7 @@ impl Store {
     pub(crate) fn session_in(
         inner: &Arc<Inner>,
         user: &UserId,
+        mark: Mark,
         user_grant: Arc<Grant>,
         organization: &OrganizationId,
     ) -> Result<OrganizationSession> {
@@ -157,6 +158,7 @@ impl Store {
             let scope = Scope::Organization {
                 user: user.clone(),
                 user_key,
+                mark,
                 organization: organization.clone(),
                 organization_key: found.key,
                 member_key: member.key,
@@ -172,7 +174,7 @@ impl Store {
                     not_member()
                 };
                 let what = Some(("organization", organization.to_string()));
-                Err(inner.refuse(Refusal { user: user_key, outcome, what }, error))
+                Err(inner.refuse(Refusal { user: user_key, mark, outcome, what }, error))
             }
         }
     }

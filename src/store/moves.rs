@@ -237,7 +237,7 @@ impl<'s> Partitions<'s> {
             after = last.get();
             for (home, from) in homes {
                 let name = match self.store.read(|connection| identities::owner(connection, home))? {
-                    Owner::User(id) => layout.place("user", id.as_str()),
+                    Owner::User(_, id) => layout.place("user", id.as_str()),
                     Owner::Organization(id) => layout.place("organization", id.as_str()),
                 };
                 let to = self.partition_named(&name)?;
@@ -374,12 +374,14 @@ impl<'s> Move<'s> {
     fn tenants(&self, catalog: &Connection) -> Result<Vec<(Tenancy, TenantKey, Mirror)>> {
         let key = self.home.get();
         let organization = match identities::owner(catalog, self.home)? {
-            Owner::User(id) => return Ok(vec![(Tenancy::User, self.home, Mirror::User { key, id })]),
+            Owner::User(mark, id) => {
+                return Ok(vec![(Tenancy::User, self.home, Mirror::User { key, mark, id })]);
+            }
             Owner::Organization(id) => Mirror::Organization { key, id },
         };
         let mut tenants = vec![(Tenancy::Organization, self.home, organization)];
-        for (member, user, id) in identities::all_members(catalog, self.home)? {
-            let mirror = Mirror::member(member.key, self.home, (user, &id), member.role, member.active);
+        for (member, user, mark, id) in identities::all_members(catalog, self.home)? {
+            let mirror = Mirror::member(member.key, self.home, (user, mark, &id), member.role, member.active);
             tenants.push((Tenancy::Member, member.key, mirror));
         }
         Ok(tenants)

@@ -1,7 +1,7 @@
 //! Rows on their way between the files of a store: copies of the reference records from the catalog
 //! to partitions, and everything of a tenant that moves.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, params, params_from_iter};
@@ -38,9 +38,11 @@ impl Numbered {
 /// Without the place in the file, which is another one in each.
 const ENTRIES: Numbered = Numbered {
     table: "_audit",
-    columns: "key, txn, actor, admin, device, clock, time, action, entity, record, outcome, definition, undoes, \
+    columns: "key, txn, actor, admin, device, clock, time, action, entity, record, outcome, definition, undoes, reason, \
               commitment, previous, hash, salt, body",
 };
+/// Where an entry names people.
+const ENTRY_ACTORS: std::ops::Range<usize> = 2..4;
 const MISSES: Numbered = Numbered { table: "_audit_miss", columns: "key, entity, record, time" };
 
 fn tables_of(catalog: &Catalog, tenancy: Tenancy) -> impl Iterator<Item = &Table> {
@@ -239,11 +241,41 @@ fn copy_entries(
             return Ok(last - tenant.first());
         };
         last = integer(row, 0);
+        let actors = actors(source, &rows)?;
         target.exclusive(tenant, |writer| {
-            in_transaction(writer, |connection| insert_all(connection, &ENTRIES.target(), &rows))
+            in_transaction(writer, |connection| {
+                insert_all(connection, &ENTRIES.target(), &rows)?;
+                insert_actors(connection, &actors)
+            })
         })?;
         progress(rows.len() as u64);
     }
+}
+
+/// Whom entries name, with the ids, as far as the file knows them.
+fn actors(source: &Connection, entries: &[WholeRow]) -> Result<Vec<WholeRow>> {
+    let marks: HashSet<&[u8]> = entries
+        .iter()
+        .flat_map(|entry| &entry[ENTRY_ACTORS])
+        .filter_map(|value| match value {
+            SqlValue::Blob(mark) => Some(&mark[..]),
+            _ => None,
+        })
+        .collect();
+    let mut named = Vec::new();
+    for mark in marks {
+        named.append(&mut rows(source, "SELECT mark, id FROM _actor WHERE mark = ?1", [mark])?);
+    }
+    Ok(named)
+}
+
+fn insert_actors(connection: &Connection, actors: &[WholeRow]) -> Result<()> {
+    let sql = "INSERT INTO _actor (mark, id) VALUES (?1, ?2) ON CONFLICT (mark) DO NOTHING";
+    let mut statement = connection.prepare_cached(sql)?;
+    for actor in actors {
+        statement.execute(params_from_iter(actor))?;
+    }
+    Ok(())
 }
 
 /// Brings a copy up to date with a later state of its home, which the log's entries since then tell.
