@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod engine;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +46,7 @@ struct Note {
 }
 
 fn builder() -> Builder {
-    Store::builder()
+    engine::builder()
         .entity::<Currency>()
         .entity::<Task>()
         .entity::<Ticket>()

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod engine;
+
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use tenantry::{Entity, Store, UserId};
+use tenantry::{Entity, UserId};
 
 #[derive(Debug, Entity)]
 struct Task {
@@ -37,7 +39,7 @@ fn spans_name_the_operation_and_hide_the_tenant() {
         .with_writer(move || writer.clone())
         .finish();
     tracing::subscriber::with_default(subscriber, || {
-        let store = Store::builder().entity::<Task>().temporary().unwrap();
+        let store = engine::builder().entity::<Task>().temporary().unwrap();
         let user = store.users().create(&UserId::new("ada-lovelace").unwrap()).unwrap();
         let ada = store.session(&user).unwrap();
         ada.insert(&Task { title: "nobody else's business".to_owned() }).unwrap();

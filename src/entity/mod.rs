@@ -17,6 +17,8 @@ pub(crate) use record::{time_of, unknown_column};
 pub use value::{Nested, Value};
 pub(crate) use value::{StoredUuid, UuidText};
 
+use std::fmt;
+
 use crate::error::Result;
 
 /// A Rust struct whose values are records of the store. Derive it.
@@ -61,6 +63,9 @@ pub trait Entity: Sized + 'static {
 pub trait Model: sealed::Sealed + Sized {
     #[doc(hidden)]
     fn decode_row(definition: &Definition, decoder: Decoder<'_, '_>) -> Result<Self>;
+    /// Writes what may be shown to anybody who reads a log.
+    #[doc(hidden)]
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
 mod sealed {
@@ -73,10 +78,27 @@ impl<E: Entity> Model for E {
     fn decode_row(_: &Definition, mut decoder: Decoder<'_, '_>) -> Result<Self> {
         E::decode(&mut decoder)
     }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let definition = E::definition();
+        let values = Encoder::encode(self, definition.columns().len());
+        let mut shown = f.debug_struct(E::ENTITY_NAME);
+        for (column, value) in definition.columns().iter().zip(values.iter().flatten()) {
+            match value {
+                _ if column.is_secret() => shown.field(column.name(), &format_args!("(secret)")),
+                value => shown.field(column.name(), value),
+            };
+        }
+        shown.finish()
+    }
 }
 
 impl Model for Fields {
     fn decode_row(definition: &Definition, decoder: Decoder<'_, '_>) -> Result<Self> {
         Ok(Fields::from_values(definition, decoder.values(definition)?))
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
     }
 }

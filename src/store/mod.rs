@@ -285,6 +285,20 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+impl Store {
+    /// A look into a file past the library: the main one, or a partition.
+    pub(crate) fn look(&self, partition: Option<&str>) -> rusqlite::Connection {
+        let (path, cipher) = match partition {
+            Some(name) => self.inner.spread().unwrap().file_named(name),
+            None => (self.inner.main().path().to_owned(), self.inner.main().file().cipher()),
+        };
+        let connection = rusqlite::Connection::open(path).unwrap();
+        cipher.iter().for_each(|cipher| cipher.unlock(&connection).unwrap());
+        connection
+    }
+}
+
 fn absent_as_none<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -134,6 +134,11 @@ impl Spread {
         self.folder.join(name)
     }
 
+    #[cfg(test)]
+    pub(super) fn file_named(&self, name: &str) -> (PathBuf, Option<Arc<Cipher>>) {
+        (self.path_of(name), self.cipher.clone())
+    }
+
     /// A user's or an organization's home, in step with the catalog.
     pub(super) fn place(&self, home: TenantKey) -> Result<Place> {
         let seat = self.seat(home)?;

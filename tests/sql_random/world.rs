@@ -70,7 +70,7 @@ fn builder() -> Builder {
         .rows(ROWS as u64)
         .result_bytes(u64::MAX)
         .memory(u64::MAX);
-    Store::builder()
+    crate::engine::builder()
         .entity::<Label>()
         .entity::<Project>()
         .entity::<Spare>()
@@ -169,7 +169,7 @@ pub(crate) fn world(seed: u64, others: Others) -> World {
 }
 
 fn analyze(path: &Path) {
-    Connection::open(path).expect("the file").execute_batch("ANALYZE").expect("statistics");
+    crate::engine::look(path).execute_batch("ANALYZE").expect("statistics");
 }
 
 fn time(time: Timestamp) -> Sql {

@@ -8,8 +8,6 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rusqlite::Connection;
-
 use crate::{
     AuditEntry, Builder, Durability, Entity, Error, Id, OrganizationId, Partitioning, Record, Result, Role,
     Store, TenantSession, UserId,
@@ -47,12 +45,10 @@ const FOLDER: &str = "TENANTRY_TEST_FOLDER";
 const MOMENTS_MAX: usize = 400;
 
 fn builder(durability: Durability) -> Builder {
-    Store::builder()
-        .entity::<Currency>()
-        .entity::<Task>()
-        .entity::<Ticket>()
-        .entity::<Note>()
-        .durability(durability)
+    let builder = Store::builder();
+    #[cfg(feature = "sqlcipher")]
+    let builder = builder.encryption_key(crate::Key::raw([5; 32]));
+    builder.entity::<Currency>().entity::<Task>().entity::<Ticket>().entity::<Note>().durability(durability)
 }
 
 fn user_id(id: &str) -> UserId {
@@ -200,12 +196,10 @@ fn copy(from: &Path, to: &Path) {
 /// Each tenant's rows and entries are in one of the files, and so is its log's head.
 fn assert_whole_in_one_place(folder: &Path) {
     let mut homes = std::collections::BTreeMap::<i64, usize>::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "db") {
-            continue;
-        }
-        let connection = Connection::open(&path).unwrap();
+    let store = builder(Durability::Full).read_only().open(folder).unwrap();
+    let names = store.partitions().list().unwrap().into_iter().map(|partition| Some(partition.name));
+    for name in names.chain([None]) {
+        let connection = store.look(name.as_deref());
         let sql = "SELECT tenant FROM _log_head UNION SELECT key >> 40 FROM _audit UNION SELECT tenant FROM _row_head WHERE tenant > 0 \
                    UNION SELECT _tenant FROM _rows_Task WHERE _tenant > 0 UNION SELECT _tenant FROM _rows_Ticket WHERE _tenant > 0 \
                    UNION SELECT _tenant FROM _rows_Note WHERE _tenant > 0";
