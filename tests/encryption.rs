@@ -341,6 +341,41 @@ fn nothing_can_be_read_in_the_raw_files() {
     }
 }
 
+/// The first look at a file names it in a URI.
+#[test]
+fn a_path_of_any_characters_is_the_path() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a?mode=memory", "a#b", "a%41b", "ä 表 🦀", "a&immutable=0", "'a\"b", "file:a"] {
+        let path = folder.path().join(name);
+        keyed(A).open(&path).unwrap().close().unwrap();
+        assert!(keyed(A).read_only().open(&path).is_ok(), "{name}");
+        assert!(has(KeyProblem::Wrong)(&keyed(B).open(&path).unwrap_err()), "{name}");
+    }
+    // And no other: but for what SQLite keeps beside them.
+    let beside = |path: &PathBuf| ["-wal", "-shm"].iter().any(|end| path.to_string_lossy().ends_with(end));
+    assert_eq!(files(&folder.path().join("a#b")).keys().filter(|path| !beside(path)).count(), 7);
+}
+
+/// A store that another one of this process, or of another process, has given another key.
+#[test]
+fn a_store_that_only_reads_has_to_be_opened_anew_after_another_key() {
+    let (_folder, path) = closed(A);
+    let store = keyed(A).open(&path).unwrap();
+    let reading = keyed(A).read_only().open(&path).unwrap();
+    let session = reading.session(&user_id("ada")).unwrap();
+    assert_eq!(session.count::<Task>().unwrap(), 1);
+    store.rekey(Key::raw(B)).unwrap();
+    user(&store, "ada").insert(&task("later")).unwrap();
+    for _ in 0..3 {
+        let error = session.list::<Task>().unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. } | Error::Io { .. }), "{error:?}");
+    }
+    drop((session, reading));
+    let reading = keyed(B).read_only().open(&path).unwrap();
+    assert_eq!(reading.session(&user_id("ada")).unwrap().count::<Task>().unwrap(), 2);
+    assert!(store.check().unwrap().is_clean());
+}
+
 /// A passphrase is derived as SQLCipher itself does it.
 #[test]
 fn any_tool_made_with_sqlcipher_4_opens_the_file_with_the_passphrase() {
@@ -350,9 +385,11 @@ fn any_tool_made_with_sqlcipher_4_opens_the_file_with_the_passphrase() {
     let store = open("correct horse 'battery\" staple").unwrap();
     furnish(&store);
     store.close().unwrap();
+    let began = Instant::now();
     let tool = Connection::open(&path).unwrap();
     tool.pragma_update(None, "key", "correct horse 'battery\" staple").unwrap();
     assert_eq!(tool.query_row("SELECT count(*) FROM task", [], |row| row.get(0)), Ok(200));
+    println!("SQLCipher derives in {:?}", began.elapsed());
     drop(tool);
     assert!(has(KeyProblem::Wrong)(&open("correct horse").unwrap_err()));
     assert_furnished(&open("correct horse 'battery\" staple").unwrap());
@@ -372,10 +409,13 @@ fn a_store_gets_another_key_and_goes_on() {
         };
         let store = open(Key::raw(A)).open(&path).unwrap();
         furnish(&store);
+        let main = if partitions.is_some() { path.join("catalog.db") } else { path.clone() };
         let session = user(&store, "canary-user");
         assert_eq!(session.sql("SELECT title FROM task").rows().unwrap().len(), 200);
         for key in [Key::raw(B), Key::passphrase("one"), Key::passphrase("two"), Key::raw(B)] {
             store.rekey(key).unwrap();
+            // Pages of the former key are neither in the log of writes nor in the file.
+            assert_eq!(fs::metadata(format!("{}-wal", main.display())).map_or(0, |log| log.len()), 0);
             // What is open goes on: reading, writing, SQL, looking up who exists.
             let id = session.insert(&task("between")).unwrap();
             assert_eq!(session.sql("SELECT title FROM task").rows().unwrap().len(), 201);
@@ -383,10 +423,7 @@ fn a_store_gets_another_key_and_goes_on() {
             assert_furnished(&store);
             assert_nothing_readable(&path, 1);
         }
-        let main = if partitions.is_some() { path.join("catalog.db") } else { path.clone() };
         assert!(raw(&main, A).query_row("SELECT 1 FROM _store", [], |_| Ok(())).is_err());
-        let log = fs::metadata(format!("{}-wal", main.display())).map_or(0, |log| log.len());
-        assert!(log < 1 << 20, "the log of writes was emptied: {log}");
         store.close().unwrap();
         refused(&path, || open(Key::raw(A)), has(KeyProblem::Wrong));
         assert_furnished(&open(Key::raw(B)).open(&path).unwrap());
@@ -489,7 +526,7 @@ fn child() {
 #[test]
 fn a_kill_leaves_the_one_key_or_the_other() {
     use std::io::{BufRead, BufReader};
-    for (partitions, rounds) in [(None, 25), (Some(2), 10)] {
+    for (partitions, rounds) in [(None, 15), (Some(2), 6)] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app");
         let open = |key| match partitions {
@@ -510,7 +547,7 @@ fn a_kill_leaves_the_one_key_or_the_other() {
                 .unwrap();
             let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
             assert!(lines.any(|line| line.unwrap().contains("ready")), "round {round}");
-            thread::sleep(Duration::from_micros(700 * round));
+            thread::sleep(Duration::from_micros(1_100 * round));
             child.kill().unwrap();
             child.wait().unwrap();
             let opened = [A, B].map(|key| open(key).read_only().open(&path).is_ok());
