@@ -72,6 +72,18 @@ CREATE TABLE _member (
 ) STRICT;
 CREATE INDEX _member_user ON _member (user);
 
+-- Whom an organization has invited and who has not answered. The user need not exist yet: whether one does
+-- is nothing that an organization learns by inviting.
+CREATE TABLE _invitation (
+    organization INTEGER NOT NULL REFERENCES _organization (key),
+    user         TEXT    NOT NULL,               -- the id
+    role         TEXT    NOT NULL CHECK (role IN ('member', 'admin')),
+    created      INTEGER NOT NULL,
+    expires      INTEGER,
+    PRIMARY KEY (organization, user)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX _invitation_user ON _invitation (user);
+
 CREATE TRIGGER _tenant_stays BEFORE DELETE ON _tenant
 BEGIN SELECT RAISE(ABORT, 'tenant keys are never reused, so their rows stay'); END;
 CREATE TRIGGER _tenant_fixed BEFORE UPDATE ON _tenant

@@ -118,6 +118,14 @@ pub enum Error {
         /// The organization.
         organization: String,
     },
+    /// There is no open invitation, whether or not the organization exists.
+    #[error("{user:?} has no open invitation of {organization:?}")]
+    NotInvited {
+        /// The user.
+        user: String,
+        /// The organization.
+        organization: String,
+    },
     /// The user or organization is disabled.
     #[error("{id:?} is disabled")]
     Disabled {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::entity::Tenancy;
 use crate::error::{Error, Result};
 
 /// The longest id, in bytes of UTF-8.
@@ -164,6 +165,79 @@ impl fmt::Display for Role {
     }
 }
 
+/// What a user may do in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreRole {
+    /// Reaches their own records, and those of the organizations that they are a member of.
+    #[default]
+    User,
+    /// May also be given an [`AdminSession`](crate::AdminSession).
+    Admin,
+}
+
+impl StoreRole {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            StoreRole::User => "user",
+            StoreRole::Admin => "admin",
+        }
+    }
+
+    pub(crate) fn from_stored(text: &str) -> Result<Self> {
+        match text {
+            "user" => Ok(StoreRole::User),
+            "admin" => Ok(StoreRole::Admin),
+            _ => Err(Error::corrupt("the store holds an unknown role")),
+        }
+    }
+}
+
+impl fmt::Display for StoreRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The owner of rows, by name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TenantName {
+    /// A user, who owns records of tenancy `user`.
+    User(UserId),
+    /// An organization, which owns records of tenancy `organization`.
+    Organization(OrganizationId),
+    /// A user within an organization, who owns records of tenancy `member`.
+    Member {
+        /// The organization.
+        organization: OrganizationId,
+        /// The user, who may have left.
+        user: UserId,
+    },
+}
+
+impl TenantName {
+    /// The tenancy of the records that it owns.
+    #[must_use]
+    pub fn tenancy(&self) -> Tenancy {
+        match self {
+            TenantName::User(_) => Tenancy::User,
+            TenantName::Organization(_) => Tenancy::Organization,
+            TenantName::Member { .. } => Tenancy::Member,
+        }
+    }
+}
+
+impl fmt::Display for TenantName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TenantName::User(user) => user.fmt(f),
+            TenantName::Organization(organization) => organization.fmt(f),
+            TenantName::Member { organization, user } => write!(f, "{user} in {organization}"),
+        }
+    }
+}
+
 /// A user of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -172,6 +246,8 @@ pub struct User {
     pub id: UserId,
     /// The display name.
     pub name: String,
+    /// What the user may do in the store.
+    pub role: StoreRole,
     /// Whether sessions are refused.
     pub disabled: bool,
     /// When the user was created.
@@ -218,6 +294,20 @@ pub struct Membership {
     pub created: Timestamp,
 }
 
+/// Why an administrator acts: not empty, at most 1,000 bytes, no control characters.
+pub(crate) fn validate_reason(reason: &str) -> Result<()> {
+    if reason.trim().is_empty() {
+        return Err(Error::invalid("reason", "say why: it stands in the log of whoever is concerned"));
+    }
+    if reason.len() > 1000 {
+        return Err(Error::invalid("reason", "a reason has at most 1000 bytes"));
+    }
+    if reason.chars().any(char::is_control) {
+        return Err(Error::invalid("reason", "a reason must not hold control characters"));
+    }
+    Ok(())
+}
+
 /// Random bytes by which logs name a user: `_actor` in `schema.sql`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Mark(pub(crate) [u8; 16]);
@@ -232,6 +322,24 @@ impl rusqlite::types::FromSql for Mark {
     fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
         <[u8; 16]>::column_result(value).map(Mark)
     }
+}
+
+/// An invitation to become a member of an organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Invitation {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// The organization's display name.
+    pub organization_name: String,
+    /// Who is invited; a user of this id need not exist yet.
+    pub user: UserId,
+    /// The role that they will have.
+    pub role: Role,
+    /// When they were invited.
+    pub created: Timestamp,
+    /// Until when they can accept.
+    pub expires: Option<Timestamp>,
 }
 
 /// The owner of rows as a small integer, never reused and never shown to a tenant.

@@ -4,6 +4,7 @@
 // The derive names the crate as its users do.
 extern crate self as tenantry;
 
+mod admin;
 mod audit;
 mod cache;
 mod check;
@@ -30,14 +31,20 @@ pub use jiff::Timestamp;
 pub use tenantry_derive::{Choice, Entity};
 pub use uuid::Uuid;
 
-pub use audit::{AuditEntry, ChainProblem, Change, TypedChange, Verification};
+pub use admin::{AdminSession, TenantReport, TenantReportPage};
+pub use audit::{
+    AuditEntry, ChainProblem, Change, Missing, MissingColumn, Refusals, StateAt, TypedChange, Verification,
+    Version,
+};
 pub use check::{Finding, Report};
 pub use entity::{
     AsNested, Column, ColumnDefinition, ColumnKind, Definition, Direction, Entity, Field, Fields, Id,
     IndexDefinition, Model, Nested, OnDelete, Record, Refers, Target, Tenancy, Value,
 };
 pub use error::{Error, KeyProblem, Result};
-pub use identity::{Membership, Organization, OrganizationId, Role, User, UserId};
+pub use identity::{
+    Invitation, Membership, Organization, OrganizationId, Role, StoreRole, TenantName, User, UserId,
+};
 pub use monitor::{
     CacheStats, CommitStats, Monitoring, Operation, OperationStats, PartitionStats, ReaderStats,
     SlowOperation, Stats, Summary, TenantStats,
@@ -46,8 +53,9 @@ pub use query::{Cursor, DynamicColumn, Filter, Number, Order, Ordered, Patch, Te
 pub use quota::{Quota, QuotaKind, Usage};
 pub use schema::Partitioning;
 pub use session::{
-    Audit, AuditPage, Dynamic, Joined, JoinedPage, OrganizationSession, Page, Pair, Query, Records,
-    ReferenceSession, Session, TenantSession, Transaction, Upserted, Verbs,
+    Audit, AuditEntries, AuditPage, ChangedRecord, Dynamic, Joined, JoinedPage, MemberRecords,
+    OrganizationAdmin, OrganizationSession, Page, Pair, Query, Records, ReferenceSession, Session,
+    TenantSession, Transaction, Upserted, Verbs,
 };
 pub use sql::{PlanStep, Sql, SqlCancel, SqlColumn, SqlLimits, SqlRow, SqlRows, SqlStream};
 #[cfg(feature = "sqlcipher")]

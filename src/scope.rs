@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::entity::Tenancy;
 use crate::error::{Error, Result};
-use crate::identity::{Mark, OrganizationId, TenantKey, UserId};
+use crate::identity::{Mark, OrganizationId, TenantKey, TenantName, UserId};
 use crate::statement::Reach;
 
 /// The tenants that one session reaches, and who acts.
@@ -21,6 +21,16 @@ pub(crate) enum Scope {
         organization_key: TenantKey,
         member_key: TenantKey,
     },
+    /// One tenant's rows, which an administrator reads.
+    Administered {
+        admin: UserId,
+        admin_key: TenantKey,
+        mark: Mark,
+        name: TenantName,
+        key: TenantKey,
+        /// A member's.
+        organization_key: Option<TenantKey>,
+    },
     /// Reference entities, written by the application itself.
     Reference,
 }
@@ -30,6 +40,7 @@ impl Scope {
     pub(crate) fn user(&self) -> Option<&UserId> {
         match self {
             Scope::User { user, .. } | Scope::Organization { user, .. } => Some(user),
+            Scope::Administered { admin, .. } => Some(admin),
             Scope::Reference => None,
         }
     }
@@ -38,6 +49,7 @@ impl Scope {
         match self {
             Scope::User { key, .. } => Some(*key),
             Scope::Organization { user_key, .. } => Some(*user_key),
+            Scope::Administered { admin_key, .. } => Some(*admin_key),
             Scope::Reference => None,
         }
     }
@@ -45,7 +57,9 @@ impl Scope {
     /// By what logs name who acts.
     pub(crate) fn mark(&self) -> Option<Mark> {
         match self {
-            Scope::User { mark, .. } | Scope::Organization { mark, .. } => Some(*mark),
+            Scope::User { mark, .. }
+            | Scope::Organization { mark, .. }
+            | Scope::Administered { mark, .. } => Some(*mark),
             Scope::Reference => None,
         }
     }
@@ -53,6 +67,7 @@ impl Scope {
     pub(crate) fn organization_key(&self) -> Option<TenantKey> {
         match self {
             Scope::Organization { organization_key, .. } => Some(*organization_key),
+            Scope::Administered { organization_key, .. } => *organization_key,
             Scope::User { .. } | Scope::Reference => None,
         }
     }
@@ -63,6 +78,7 @@ impl Scope {
         match self {
             Scope::User { key, .. } => *key,
             Scope::Organization { organization_key, .. } => *organization_key,
+            Scope::Administered { key, organization_key, .. } => organization_key.unwrap_or(*key),
             Scope::Reference => TenantKey::REFERENCE,
         }
     }
@@ -70,7 +86,7 @@ impl Scope {
     /// The tenants whose rows it reaches.
     pub(crate) fn tenants(&self) -> (TenantKey, Option<TenantKey>) {
         match self {
-            Scope::User { key, .. } => (*key, None),
+            Scope::User { key, .. } | Scope::Administered { key, .. } => (*key, None),
             Scope::Organization { organization_key, member_key, .. } => {
                 (*organization_key, Some(*member_key))
             }
@@ -90,6 +106,9 @@ impl Scope {
             (Scope::Organization { organization_key, member_key, .. }, Tenancy::Member) => {
                 (*member_key, Some(*organization_key))
             }
+            (Scope::Administered { name, key, organization_key, .. }, _) if name.tenancy() == tenancy => {
+                (*key, *organization_key)
+            }
             _ => {
                 return Err(Error::AccessDenied {
                     reason: format!("{} does not reach entities of tenancy `{tenancy}`", self.describe()),
@@ -107,7 +126,10 @@ impl Scope {
                     reason: "reference entities are written through `store.reference()` only".to_owned(),
                 })
             }
-            _ => self.reads(tenancy),
+            (Scope::Administered { .. }, _) => {
+                Err(Error::AccessDenied { reason: format!("{} only reads", self.describe()) })
+            }
+            (Scope::User { .. } | Scope::Organization { .. } | Scope::Reference, _) => self.reads(tenancy),
         }
     }
 
@@ -116,6 +138,7 @@ impl Scope {
         match self {
             Scope::User { user, .. } => user.to_string(),
             Scope::Organization { user, organization, .. } => format!("{user} in {organization}"),
+            Scope::Administered { admin, name, .. } => format!("{admin} for {name}"),
             Scope::Reference => "the application".to_owned(),
         }
     }
@@ -123,11 +146,19 @@ impl Scope {
     /// What cursors are bound to: names, never keys, which would tell of other tenants.
     pub(crate) fn fingerprint(&self) -> Sha256 {
         let mut hash = Sha256::new();
-        for part in match self {
-            Scope::User { user, .. } => [user.as_str(), ""],
-            Scope::Organization { user, organization, .. } => [user.as_str(), organization.as_str()],
-            Scope::Reference => ["", ""],
-        } {
+        let parts = match self {
+            Scope::User { user, .. } => vec![user.as_str(), ""],
+            Scope::Organization { user, organization, .. } => vec![user.as_str(), organization.as_str()],
+            Scope::Administered { admin, name, .. } => match name {
+                TenantName::User(user) => vec![admin.as_str(), user.as_str(), "", ""],
+                TenantName::Organization(organization) => vec![admin.as_str(), "", organization.as_str(), ""],
+                TenantName::Member { organization, user } => {
+                    vec![admin.as_str(), user.as_str(), organization.as_str(), ""]
+                }
+            },
+            Scope::Reference => vec!["", ""],
+        };
+        for part in parts {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -138,6 +169,7 @@ impl Scope {
         match self {
             Scope::User { .. } => "a user's session",
             Scope::Organization { .. } => "a session in an organization",
+            Scope::Administered { .. } => "an administrator's session for one tenant",
             Scope::Reference => "the reference session",
         }
     }

@@ -69,6 +69,32 @@
 //! }
 //! ```
 //!
+//! A member's private record, written by an organization's admin who may read it:
+//!
+//! ```compile_fail,E0277
+//! # use tenantry::{Entity, MemberRecords};
+//! #[derive(Entity)]
+//! #[entity(tenancy = member)]
+//! struct Note { text: String }
+//! fn add(records: &MemberRecords) -> tenantry::Result<tenantry::Id<Note>> {
+//!     records.insert(&Note { text: "not mine".into() })
+//! }
+//! ```
+//!
+//! A session of a store admin that nobody granted:
+//!
+//! ```compile_fail
+//! fn admin(store: &tenantry::Store) -> tenantry::AdminSession {
+//!     tenantry::AdminSession::new(store)
+//! }
+//! ```
+//!
+//! ```compile_fail,E0451
+//! fn admin(granted: tenantry::AdminSession) -> tenantry::AdminSession {
+//!     tenantry::AdminSession { admin: tenantry::UserId::new("ada").unwrap(), ..granted }
+//! }
+//! ```
+//!
 //! A transaction's handle that outlives its closure:
 //!
 //! ```compile_fail
@@ -129,6 +155,17 @@ markers! {
     /// Rows of nobody, which every session reads; as a scope, the application itself writing them.
     Reference,
 }
+
+/// One member's private rows, as the scope of an organization's admin who reads them:
+/// [`OrganizationAdmin::member_records`](crate::OrganizationAdmin::member_records). Nothing can be
+/// written in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inspection;
+
+impl sealed::Sealed for Inspection {}
+impl Scope for Inspection {}
+impl ReadIn<Inspection> for Member {}
+impl ReadIn<Inspection> for Reference {}
 
 impl Scope for User {}
 impl Scope for Organization {}

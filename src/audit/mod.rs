@@ -1,15 +1,21 @@
 //! The audit log: what entries say, reading them back, and proving that none was touched.
 
 pub(crate) mod chain;
+pub(crate) mod export;
 pub(crate) mod log;
 pub(crate) mod misses;
 pub(crate) mod payload;
+pub(crate) mod refusals;
+pub(crate) mod span;
+pub(crate) mod state;
 pub(crate) mod verify;
 
+pub use refusals::Refusals;
+pub use state::{Missing, MissingColumn, StateAt, Version};
 pub use verify::{ChainProblem, Verification};
 
 use jiff::Timestamp;
-use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::types::ValueRef;
 use uuid::Uuid;
 
 use crate::entity::{Column, Entity, Field, Raw, Value};
@@ -80,7 +86,10 @@ pub struct TypedChange<T> {
 }
 
 impl AuditEntry {
-    /// How one typed column changed, if it did and is not secret.
+    /// How one typed column changed, if it did and is not secret. Of an entry without a payload that is not known: its
+    /// [`changes`](Self::changes) are none.
+    ///
+    /// A nested column's values are [`AsNested`](crate::AsNested).
     ///
     /// # Errors
     ///
@@ -104,25 +113,54 @@ impl AuditEntry {
         if self.entity.as_deref() != Some(E::ENTITY_NAME) {
             return Err(Error::schema(format!("the entry is not about {:?}", E::ENTITY_NAME)));
         }
-        let Some(change) =
-            self.changes.iter().flatten().find(|change| change.column == column.name() && !change.redacted)
-        else {
+        self.change_of(column.name()).map_or(Ok(None), Change::typed::<F>)
+    }
+
+    /// How the column of a name changed, if it did: also one that the entity no longer has.
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Store, UserId, Value};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// # let session = store.session(&store.users().create(&UserId::new("ada")?)?)?;
+    /// let id = session.insert(&Task { title: "Tea".into() })?;
+    /// let entry = session.audit().of(id).list()?.remove(0);
+    /// let change = entry.change_of("title").unwrap();
+    /// assert_eq!(change.after, Value::from("Tea"));
+    /// assert_eq!(change.typed::<String>()?.unwrap().after.unwrap(), "Tea");
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn change_of(&self, column: &str) -> Option<&Change> {
+        self.changes.iter().flatten().find(|change| change.column == column)
+    }
+}
+
+impl Change {
+    /// Bytes that its values take.
+    pub(crate) fn size(&self) -> usize {
+        self.before.size() + self.after.size()
+    }
+
+    /// The change in a Rust type, as a column's: `String`, [`Id`](crate::Id), [`AsNested`](crate::AsNested) and so on. None
+    /// of a secret column, whose values are not there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Schema`] if the values do not fit the type.
+    pub fn typed<F: Field>(&self) -> Result<Option<TypedChange<F::Inner>>> {
+        if self.redacted {
             return Ok(None);
-        };
+        }
         let typed = |value: &Value| {
             if value.is_none() {
                 return Ok(None);
             }
-            let stored = value.stored();
-            let raw = match &stored {
-                ToSqlOutput::Borrowed(value) => *value,
-                ToSqlOutput::Owned(value) => value.into(),
-                _ => ValueRef::Null,
-            };
-            F::Inner::from_raw(Raw::new(raw))
+            F::Inner::from_raw(Raw::new(ValueRef::from(&value.to_sql())))
                 .map(Some)
-                .map_err(|problem| Error::schema(format!("column {:?} {problem}", column.name())))
+                .map_err(|problem| Error::schema(format!("column {:?} {problem}", self.column)))
         };
-        Ok(Some(TypedChange { before: typed(&change.before)?, after: typed(&change.after)? }))
+        Ok(Some(TypedChange { before: typed(&self.before)?, after: typed(&self.after)? }))
     }
 }

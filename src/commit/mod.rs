@@ -28,7 +28,7 @@ pub(crate) use heads::{
 #[cfg(feature = "sqlcipher")]
 pub(crate) use queue::NotReconnected;
 pub(crate) use queue::{CommitTotals, Committer};
-pub(crate) use unit::{Actor, Event, Savepoint, Unit};
+pub(crate) use unit::{Actor, Authority, Event, Savepoint, Unit};
 
 use crate::cache::Cache;
 use crate::error::Result;

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Writer;
@@ -24,18 +25,12 @@ use crate::schema::{identities, partitions};
 pub(crate) struct Actor {
     /// In whose name.
     pub(crate) user: Option<Mark>,
-    /// The store admin who does it.
+    /// The administrator who does it.
     pub(crate) admin: Option<Arc<Authority>>,
 }
 
-impl Actor {
-    pub(crate) fn user(mark: Mark) -> Self {
-        Self { user: Some(mark), admin: None }
-    }
-}
-
-/// On what authority a store admin acts.
-#[derive(Debug)]
+/// Who administers, and why.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Authority {
     pub(crate) admin: UserId,
     pub(crate) mark: Mark,
@@ -158,6 +153,11 @@ impl Unit {
     /// Nobody else's work joins the transaction: it puts off constraints, or is one of two.
     pub(crate) fn alone(&mut self) {
         self.alone = true;
+    }
+
+    /// What follows is done by others.
+    pub(crate) fn act_as(&mut self, actor: Actor) {
+        self.actor = actor;
     }
 
     /// What follows happened at this time, and is a change by itself.
@@ -379,8 +379,9 @@ impl Unit {
         }
         let txn = head.first;
         // A hybrid logical clock: physical milliseconds, then a counter, never backwards.
-        let physical = i64::try_from(milliseconds(now)).unwrap_or(i64::MAX >> 16) << 16;
-        let clock = physical.max(head.clock + 1);
+        // The last time that it can hold is in the year 6429; then it stands still.
+        let physical = i64::try_from(milliseconds(now)).unwrap_or(i64::MAX).min(i64::MAX >> 16) << 16;
+        let clock = physical.max(head.clock.saturating_add(1));
         let link = Link {
             number,
             txn,

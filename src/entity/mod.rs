@@ -2,6 +2,7 @@
 
 mod definition;
 mod field;
+mod json;
 mod record;
 mod value;
 
@@ -12,6 +13,7 @@ pub(crate) use definition::{time_from_micros, truncate_to_micros};
 pub(crate) use field::Cells;
 pub use field::{AsNested, Column, Field, Refers};
 pub use field::{Decoder, Encoder, Raw, column_of, reference_of};
+pub(crate) use json::{hex, json_of};
 pub use record::{Fields, Id, Record, Target};
 pub(crate) use record::{time_of, unknown_column};
 pub use value::{Nested, Value};
@@ -61,6 +63,9 @@ pub trait Entity: Sized + 'static {
 
 /// What a query can return: an [`Entity`], or [`Fields`] of a dynamic one.
 pub trait Model: sealed::Sealed + Sized {
+    /// The entity's name; that of a dynamic one no type says.
+    #[doc(hidden)]
+    const MODEL_NAME: Option<&'static str>;
     #[doc(hidden)]
     fn decode_row(definition: &Definition, decoder: Decoder<'_, '_>) -> Result<Self>;
     /// Writes what may be shown to anybody who reads a log.
@@ -75,6 +80,7 @@ mod sealed {
 }
 
 impl<E: Entity> Model for E {
+    const MODEL_NAME: Option<&'static str> = Some(E::ENTITY_NAME);
     fn decode_row(_: &Definition, mut decoder: Decoder<'_, '_>) -> Result<Self> {
         E::decode(&mut decoder)
     }
@@ -94,6 +100,7 @@ impl<E: Entity> Model for E {
 }
 
 impl Model for Fields {
+    const MODEL_NAME: Option<&'static str> = None;
     fn decode_row(definition: &Definition, decoder: Decoder<'_, '_>) -> Result<Self> {
         Ok(Fields::from_values(definition, decoder.values(definition)?))
     }

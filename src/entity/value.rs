@@ -77,6 +77,20 @@ impl Value {
         })
     }
 
+    /// The same, on its own.
+    pub(crate) fn to_sql(&self) -> SqlValue {
+        match self.stored() {
+            ToSqlOutput::Owned(value) => value,
+            ToSqlOutput::Borrowed(ValueRef::Integer(integer)) => SqlValue::Integer(integer),
+            ToSqlOutput::Borrowed(ValueRef::Real(real)) => SqlValue::Real(real),
+            ToSqlOutput::Borrowed(ValueRef::Text(text)) => {
+                SqlValue::Text(String::from_utf8_lossy(text).into_owned())
+            }
+            ToSqlOutput::Borrowed(ValueRef::Blob(bytes)) => SqlValue::Blob(bytes.to_vec()),
+            _ => SqlValue::Null,
+        }
+    }
+
     /// Bytes that count towards a tenant's size: the content, 8 for what has a fixed size.
     pub(crate) fn size(&self) -> usize {
         match self {

@@ -120,7 +120,7 @@ impl Operation {
         }
     }
 
-    fn is_read(self) -> bool {
+    pub(crate) fn is_read(self) -> bool {
         matches!(self, Self::Get | Self::List | Self::Count | Self::Sql)
     }
 }

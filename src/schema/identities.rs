@@ -3,9 +3,12 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::entity::time_from_micros;
+use crate::entity::{Tenancy, time_from_micros};
 use crate::error::{Error, Result};
-use crate::identity::{Mark, Membership, Organization, OrganizationId, Role, TenantKey, User, UserId};
+use crate::identity::{
+    Invitation, Mark, Membership, Organization, OrganizationId, Role, StoreRole, TenantKey, TenantName, User,
+    UserId,
+};
 
 /// A user as it is stored.
 pub(crate) struct StoredUser {
@@ -32,6 +35,7 @@ fn user(row: &Row<'_>) -> Result<StoredUser> {
             id: UserId::new(row.get::<_, String>(1)?)
                 .map_err(|_| Error::corrupt("the store holds an invalid user id"))?,
             name: row.get(2)?,
+            role: StoreRole::from_stored(&row.get::<_, String>(6)?)?,
             disabled: row.get(3)?,
             created: time(row, 4)?,
         },
@@ -80,7 +84,7 @@ fn all<T>(
 pub(crate) fn find_user(connection: &Connection, id: &UserId) -> Result<StoredUser> {
     one(
         connection,
-        "SELECT key, id, name, disabled, created, mark FROM _user WHERE id = ?1",
+        "SELECT key, id, name, disabled, created, mark, role FROM _user WHERE id = ?1",
         [id.as_str()],
         user,
     )?
@@ -103,7 +107,8 @@ pub(crate) fn find_organization(
 /// A page of users in the order of their ids.
 pub(crate) fn users(connection: &Connection, after: Option<&UserId>, limit: u32) -> Result<Vec<User>> {
     let after = after.map_or("", UserId::as_str);
-    let sql = "SELECT key, id, name, disabled, created, mark FROM _user WHERE id > ?1 ORDER BY id LIMIT ?2";
+    let sql =
+        "SELECT key, id, name, disabled, created, mark, role FROM _user WHERE id > ?1 ORDER BY id LIMIT ?2";
     all(connection, sql, params![after, limit], |row| Ok(user(row)?.value))
 }
 
@@ -384,6 +389,13 @@ pub(crate) fn rename_organization(connection: &Connection, key: TenantKey, name:
     Ok(())
 }
 
+pub(crate) fn set_user_role(connection: &Connection, key: TenantKey, role: StoreRole) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE _user SET role = ?2 WHERE key = ?1")?
+        .execute(params![key.get(), role.as_str()])?;
+    Ok(())
+}
+
 pub(crate) fn disable_user(connection: &Connection, key: TenantKey, disabled: bool) -> Result<()> {
     connection
         .prepare_cached("UPDATE _user SET disabled = ?2 WHERE key = ?1")?
@@ -396,4 +408,165 @@ pub(crate) fn disable_organization(connection: &Connection, key: TenantKey, disa
         .prepare_cached("UPDATE _organization SET disabled = ?2 WHERE key = ?1")?
         .execute(params![key.get(), disabled])?;
     Ok(())
+}
+
+/// The owner of rows of one tenancy.
+pub(crate) struct Owning {
+    pub(crate) name: TenantName,
+    pub(crate) key: TenantKey,
+    /// A member's.
+    pub(crate) organization: Option<TenantKey>,
+}
+
+/// The owner of a name; also a member who has left.
+pub(crate) fn owning(connection: &Connection, name: &TenantName) -> Result<Owning> {
+    let (key, organization) = match name {
+        TenantName::User(user) => (find_user(connection, user)?.key, None),
+        TenantName::Organization(organization) => (find_organization(connection, organization)?.key, None),
+        TenantName::Member { organization, user } => {
+            let organization_key = find_organization(connection, organization)?.key;
+            let user_key = find_user(connection, user)?.key;
+            let member = find_member(connection, organization_key, user_key)?.ok_or_else(|| {
+                Error::NotMember { user: user.to_string(), organization: organization.to_string() }
+            })?;
+            (member.key, Some(organization_key))
+        }
+    };
+    Ok(Owning { name: name.clone(), key, organization })
+}
+
+/// A page of the owners of a tenancy's rows, in the order of their names.
+pub(crate) fn owners(
+    connection: &Connection,
+    tenancy: Tenancy,
+    after: Option<&TenantName>,
+    limit: u32,
+) -> Result<Vec<Owning>> {
+    let (first, second) = match after {
+        None => ("", ""),
+        Some(TenantName::User(user)) => (user.as_str(), ""),
+        Some(TenantName::Organization(organization)) => (organization.as_str(), ""),
+        Some(TenantName::Member { organization, user }) => (organization.as_str(), user.as_str()),
+    };
+    let sql = match tenancy {
+        Tenancy::User => "SELECT key, id, '', NULL FROM _user WHERE id > ?1 AND ?2 = '' ORDER BY id LIMIT ?3",
+        Tenancy::Organization => {
+            "SELECT key, id, '', NULL FROM _organization WHERE id > ?1 AND ?2 = '' ORDER BY id LIMIT ?3"
+        }
+        Tenancy::Member => {
+            "SELECT m.key, o.id, u.id, o.key FROM _member AS m JOIN _organization AS o ON o.key = m.organization \
+             JOIN _user AS u ON u.key = m.user WHERE (o.id, u.id) > (?1, ?2) ORDER BY o.id, u.id LIMIT ?3"
+        }
+        Tenancy::Reference => return Ok(Vec::new()),
+    };
+    all(connection, sql, params![first, second, limit], |row| {
+        let damaged = |_| Error::corrupt("the store holds an invalid id");
+        let (id, user): (String, String) = (row.get(1)?, row.get(2)?);
+        let name = match tenancy {
+            Tenancy::User => TenantName::User(UserId::new(id).map_err(damaged)?),
+            Tenancy::Organization | Tenancy::Reference => {
+                TenantName::Organization(OrganizationId::new(id).map_err(damaged)?)
+            }
+            Tenancy::Member => TenantName::Member {
+                organization: OrganizationId::new(id).map_err(damaged)?,
+                user: UserId::new(user).map_err(damaged)?,
+            },
+        };
+        let organization = row.get::<_, Option<i64>>(3)?.map(TenantKey::from_stored).transpose()?;
+        Ok(Owning { name, key: TenantKey::from_stored(row.get(0)?)?, organization })
+    })
+}
+
+/// An invitation that is open.
+pub(crate) struct StoredInvitation {
+    pub(crate) role: Role,
+    pub(crate) expires: Option<Timestamp>,
+}
+
+pub(crate) fn invite(
+    connection: &Connection,
+    organization: TenantKey,
+    user: &UserId,
+    role: Role,
+    created: Timestamp,
+    expires: Option<Timestamp>,
+) -> Result<()> {
+    let sql = "INSERT INTO _invitation (organization, user, role, created, expires) VALUES (?1, ?2, ?3, ?4, ?5) \
+               ON CONFLICT (organization, user) DO UPDATE SET role = ?3, created = ?4, expires = ?5";
+    connection.prepare_cached(sql)?.execute(params![
+        organization.get(),
+        user.as_str(),
+        role.as_str(),
+        created.as_microsecond(),
+        expires.map(Timestamp::as_microsecond)
+    ])?;
+    Ok(())
+}
+
+pub(crate) fn find_invitation(
+    connection: &Connection,
+    organization: TenantKey,
+    user: &UserId,
+) -> Result<Option<StoredInvitation>> {
+    let sql = "SELECT role, expires FROM _invitation WHERE organization = ?1 AND user = ?2";
+    one(connection, sql, params![organization.get(), user.as_str()], |row| {
+        Ok(StoredInvitation {
+            role: Role::from_stored(&row.get::<_, String>(0)?)?,
+            expires: row.get::<_, Option<i64>>(1)?.and_then(time_from_micros),
+        })
+    })
+}
+
+pub(crate) fn remove_invitation(
+    connection: &Connection,
+    organization: TenantKey,
+    user: &UserId,
+) -> Result<()> {
+    let sql = "DELETE FROM _invitation WHERE organization = ?1 AND user = ?2";
+    connection.prepare_cached(sql)?.execute(params![organization.get(), user.as_str()])?;
+    Ok(())
+}
+
+/// How many admins an organization has.
+pub(crate) fn count_admins(connection: &Connection, organization: TenantKey) -> Result<i64> {
+    let sql = "SELECT count(*) FROM _member WHERE organization = ?1 AND active = 1 AND role = 'admin'";
+    Ok(connection.prepare_cached(sql)?.query_row([organization.get()], |row| row.get(0))?)
+}
+
+pub(crate) fn count_invitations(connection: &Connection, organization: TenantKey) -> Result<i64> {
+    let sql = "SELECT count(*) FROM _invitation WHERE organization = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([organization.get()], |row| row.get(0))?)
+}
+
+/// Invitations that somebody may still accept, of an organization or to a user, in the order of the
+/// other side's ids.
+pub(crate) fn invitations(
+    connection: &Connection,
+    of: Result<TenantKey, &UserId>,
+    now: Timestamp,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<Invitation>> {
+    let (side, other) = if of.is_ok() { ("i.organization", "i.user") } else { ("i.user", "o.id") };
+    let sql = format!(
+        "SELECT o.id, o.name, i.user, i.role, i.created, i.expires FROM _invitation AS i \
+         JOIN _organization AS o ON o.key = i.organization \
+         WHERE {side} = ?1 AND {other} > ?2 AND (i.expires IS NULL OR i.expires > ?3) AND o.disabled = 0 \
+         ORDER BY {other} LIMIT ?4"
+    );
+    let of: rusqlite::types::Value = match of {
+        Ok(organization) => organization.get().into(),
+        Err(user) => user.to_string().into(),
+    };
+    all(connection, &sql, params![of, after, now.as_microsecond(), limit], |row| {
+        let damaged = |_| Error::corrupt("the store holds an invalid id");
+        Ok(Invitation {
+            organization: OrganizationId::new(row.get::<_, String>(0)?).map_err(damaged)?,
+            organization_name: row.get(1)?,
+            user: UserId::new(row.get::<_, String>(2)?).map_err(damaged)?,
+            role: Role::from_stored(&row.get::<_, String>(3)?)?,
+            created: time(row, 4)?,
+            expires: row.get::<_, Option<i64>>(5)?.and_then(time_from_micros),
+        })
+    })
 }

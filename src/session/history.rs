@@ -1,13 +1,24 @@
 //! A tenant's log, read through its session.
 
+use std::collections::HashMap;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::Core;
+use super::{AuditEntries, Core};
+use crate::audit::export::{self, Form};
 use crate::audit::log::{self, LogQuery};
+use crate::audit::refusals::{Grouping, Refusals};
+use crate::audit::span::Span;
+use crate::audit::state::{Rebuild, StateAt, Step, Version};
 use crate::audit::{AuditEntry, Verification, verify};
-use crate::entity::{Entity, Id, Tenancy};
+use crate::entity::{Entity, Id, Model, Tenancy};
 use crate::error::{Error, Result};
+use crate::identity::{TenantKey, UserId};
+use crate::statement::Table;
 
 /// A tenant's log, narrowed by filters. Made by `audit()` of a session.
 ///
@@ -42,6 +53,22 @@ pub struct AuditPage {
     pub next: Option<u64>,
 }
 
+/// A record that entries of a log changed. Made by [`Audit::records`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChangedRecord {
+    /// The entity of the record.
+    pub entity: String,
+    /// The id of the record.
+    pub record: Uuid,
+    /// How many changes there were.
+    pub changes: u64,
+    /// The number of the first entry that changed it.
+    pub first: u64,
+    /// The number of the last entry that changed it.
+    pub last: u64,
+}
+
 impl<'s> Audit<'s> {
     pub(super) fn new(core: &'s Core<'s>, tenancy: Tenancy) -> Self {
         Self { core, tenancy, query: LogQuery::default() }
@@ -70,13 +97,41 @@ impl<'s> Audit<'s> {
         self
     }
 
-    /// Entries at or after a time.
+    /// Entries of what was done in a user's name.
+    pub fn actor(mut self, user: &impl AsRef<UserId>) -> Self {
+        self.query.actor = Some(user.as_ref().clone());
+        self
+    }
+
+    /// Entries of what a store admin did.
+    pub fn admin(mut self, user: &impl AsRef<UserId>) -> Self {
+        self.query.admin = Some(user.as_ref().clone());
+        self
+    }
+
+    /// Entries of one outcome, such as `ok` or `not_member`.
+    pub fn outcome(mut self, outcome: impl Into<String>) -> Self {
+        self.query.outcome = Some(outcome.into());
+        self
+    }
+
+    /// Entries of the transaction whose first entry has this number.
+    pub fn transaction(mut self, number: u64) -> Self {
+        self.query.transaction = Some(number);
+        self
+    }
+
+    /// Entries from the first one on that happened at a time or later.
+    ///
+    /// The log is in the order in which things happened. If the computer's clock was set back, a later entry can have an
+    /// earlier time; it belongs to the range all the same, so that `since` and [`until`](Self::until) of one time divide the
+    /// log in two. And if the clock was ahead once, everything after that belongs to that time until it is reached.
     pub fn since(mut self, time: Timestamp) -> Self {
         self.query.since = Some(time);
         self
     }
 
-    /// Entries before a time.
+    /// Entries that come before the first one that happened at a time or later.
     pub fn until(mut self, time: Timestamp) -> Self {
         self.query.until = Some(time);
         self
@@ -120,20 +175,336 @@ impl<'s> Audit<'s> {
         Ok(AuditPage { entries, next })
     }
 
+    /// The entries one after the other, without loading all of them: those that are there now. It holds no connection
+    /// between one entry and the next.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list); each entry can also meet what a read can.
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Store, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// # let session = store.session(&store.users().create(&UserId::new("ada")?)?)?;
+    /// # session.insert(&Task { title: "Tea".into() })?;
+    /// for entry in session.audit().entity("task").iter()? {
+    ///     let entry = entry?;
+    ///     println!("{} {}", entry.time, entry.action);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn iter(&self) -> Result<AuditEntries<'s>> {
+        self.entries(self.tenant()?)
+    }
+
+    fn entries(&self, tenant: TenantKey) -> Result<AuditEntries<'s>> {
+        let span = self.core.read(|connection| Span::of(connection, tenant, &self.query))?;
+        Ok(AuditEntries::new(self.core, span, self.query.clone()))
+    }
+
+    /// Every version that a record had, the oldest first, and that it was deleted; whatever the filters. Of a dynamic
+    /// record, name the entity: `audit().entity("note").history(id)`.
+    ///
+    /// It reads the whole log of the tenant, since no index leads to a record's entries.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] if records of the entity are not in this log, or if it is not named; and as
+    /// [`list`](Self::list).
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Store, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// # let session = store.session(&store.users().create(&UserId::new("ada")?)?)?;
+    /// let id = session.insert(&Task { title: "Tea".into() })?;
+    /// session.patch(id, Task::TITLE.set("Coffee"))?;
+    /// let history = session.audit().history(id)?;
+    /// let titles: Vec<&str> = history.iter().filter_map(|v| Some(v.state.value()?.title.as_str())).collect();
+    /// assert_eq!(titles, ["Tea", "Coffee"]);
+    /// assert_eq!(history[1].version, Some(2));
+    /// # Ok(()) }
+    /// ```
+    pub fn history<M: Model>(&self, id: Id<M>) -> Result<Vec<Version<M>>> {
+        let table = self.table::<M>()?;
+        let tenant = self.tenant()?;
+        let (whole, entries) = self.core.read(|connection| {
+            let entries = changes(connection, Span::whole(tenant), table, id.uuid(), false)?;
+            Ok((is_whole(connection, tenant)?, entries))
+        })?;
+        let mut rebuild = Rebuild::new(table, whole);
+        Ok(entries
+            .into_iter()
+            .map(|(step, entry)| {
+                rebuild.apply(step, &entry);
+                Version { version: rebuild.version(), entry, state: rebuild.state() }
+            })
+            .collect())
+    }
+
+    /// What a record was at a time: with everything that had happened by then, whatever the filters. Of a dynamic record,
+    /// name the entity: `audit().entity("note").state_at(id, time)`.
+    ///
+    /// By then is what comes before the first entry of a later time, as for [`until`](Self::until): never half a transaction.
+    ///
+    /// It is rebuilt from the log, which does not hold the values of secret columns, and may have lost others to retention
+    /// or erasure: then the answer says which. A reference to an organization's record is what was written, also if that
+    /// record was gone by then.
+    ///
+    /// # Errors
+    ///
+    /// As [`history`](Self::history).
+    ///
+    /// ```
+    /// # use tenantry::{Entity, StateAt, Store, Timestamp, UserId};
+    /// # #[derive(Entity)] struct Task { title: String, done: bool }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// # let session = store.session(&store.users().create(&UserId::new("ada")?)?)?;
+    /// let id = session.insert(&Task { title: "Tea".into(), done: false })?;
+    /// session.patch(id, Task::DONE.set(true))?;
+    /// let now = session.audit().state_at(id, Timestamp::now())?;
+    /// assert!(now.value().unwrap().done);
+    /// let before = session.audit().state_at(id, Timestamp::UNIX_EPOCH)?;
+    /// assert!(matches!(before, StateAt::Absent));
+    /// # Ok(()) }
+    /// ```
+    pub fn state_at<M: Model>(&self, id: Id<M>, time: Timestamp) -> Result<StateAt<M>> {
+        let table = self.table::<M>()?;
+        let tenant = self.tenant()?;
+        let (whole, entries) = self.core.read(|connection| {
+            let span = Span::by(connection, tenant, time)?;
+            let entries = changes(connection, span, table, id.uuid(), true)?;
+            Ok((is_whole(connection, tenant)?, entries))
+        })?;
+        let mut rebuild = Rebuild::new(table, whole);
+        // The newest one came first.
+        for (step, entry) in entries.iter().rev() {
+            rebuild.apply(*step, entry);
+        }
+        Ok(rebuild.state())
+    }
+
+    /// Which records the filters' entries changed, in the order of their first change: between two times, say. What each was
+    /// before and after, [`state_at`](Self::state_at) tells.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Store, Timestamp, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// # let session = store.session(&store.users().create(&UserId::new("ada")?)?)?;
+    /// let id = session.insert(&Task { title: "Tea".into() })?;
+    /// session.patch(id, Task::TITLE.set("Coffee"))?;
+    /// let changed = session.audit().since(Timestamp::UNIX_EPOCH).records()?;
+    /// assert_eq!((changed[0].record, changed[0].changes), (id.uuid(), 2));
+    /// # Ok(()) }
+    /// ```
+    pub fn records(&self) -> Result<Vec<ChangedRecord>> {
+        let mut records: Vec<ChangedRecord> = Vec::new();
+        let mut places = HashMap::new();
+        let query = LogQuery { newest_first: false, ..self.query.clone() };
+        self.each(&query, |entry| {
+            let (Some(_), Some(entity), Some(record)) = (Step::of(&entry), entry.entity, entry.record) else {
+                return;
+            };
+            let place = *places.entry((entity.clone(), record)).or_insert(records.len());
+            match records.get_mut(place) {
+                Some(known) => {
+                    known.last = entry.number;
+                    known.changes += 1;
+                }
+                None => {
+                    let number = entry.number;
+                    records.push(ChangedRecord { entity, record, changes: 1, first: number, last: number });
+                }
+            }
+        })?;
+        Ok(records)
+    }
+
+    /// What was refused, of all that the filters leave, by reason and by what was asked for: the most frequent first.
+    /// Refusals are in the log of the user who was refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    ///
+    /// ```
+    /// # use tenantry::{OrganizationId, Store, UserId};
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::temporary()?;
+    /// # let session = store.session(&store.users().create(&UserId::new("eve")?)?)?;
+    /// for guess in ["acme", "bell", "cyan"] {
+    ///     assert!(session.in_organization(&OrganizationId::new(guess)?).is_err());
+    /// }
+    /// let refusals = &session.audit().refusals()?[0];
+    /// assert_eq!((refusals.outcome.as_str(), refusals.count), ("not_member", 3));
+    /// assert_eq!((refusals.what.as_deref(), refusals.targets.len()), (Some("organization"), 3));
+    /// # Ok(()) }
+    /// ```
+    pub fn refusals(&self) -> Result<Vec<Refusals>> {
+        self.group(Grouping::default())
+    }
+
+    /// The same for each window of time of this length, counted from the Unix epoch, in which something was refused.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] if the window is shorter than a microsecond; and as [`list`](Self::list).
+    pub fn refusals_every(&self, window: Duration) -> Result<Vec<Refusals>> {
+        self.group(Grouping::by_window(window)?)
+    }
+
+    fn group(&self, mut grouping: Grouping) -> Result<Vec<Refusals>> {
+        self.each(&LogQuery { refused: true, ..self.query.clone() }, |entry| grouping.add(entry))?;
+        Ok(grouping.finish())
+    }
+
+    fn each(&self, query: &LogQuery, mut visit: impl FnMut(AuditEntry)) -> Result<()> {
+        let tenant = self.tenant()?;
+        self.core.read(|connection| {
+            let Some(span) = Span::of(connection, tenant, query)? else { return Ok(()) };
+            log::each(connection, span, query, |entry| {
+                visit(entry);
+                Ok(ControlFlow::Continue(()))
+            })
+        })
+    }
+
+    /// Writes the entries that the filters leave as JSON Lines (`docs/audit-export.md`), one object each, without loading
+    /// all of them; how many there were. Values of secret columns are not in the log.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the writer fails; and as [`list`](Self::list).
+    ///
+    /// ```
+    /// # use tenantry::{Store, UserId};
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::temporary()?;
+    /// # let session = store.session(&store.users().create(&UserId::new("ada")?)?)?;
+    /// let mut lines = Vec::new();
+    /// assert_eq!(session.audit().export_json_lines(&mut lines)?, 1);
+    /// assert!(String::from_utf8(lines).unwrap().contains(r#""action":"user.create""#));
+    /// # Ok(()) }
+    /// ```
+    pub fn export_json_lines(&self, writer: &mut impl Write) -> Result<u64> {
+        let tenant = self.tenant()?;
+        self.export(writer, tenant, &Form::JsonLines)
+    }
+
+    /// Writes the entries that the filters leave as events of [CloudEvents](https://cloudevents.io) 1.0 in its JSON format
+    /// (`docs/audit-export.md`), one a line; how many there were.
+    ///
+    /// # Errors
+    ///
+    /// As [`export_json_lines`](Self::export_json_lines).
+    ///
+    /// ```
+    /// # use tenantry::{Store, UserId};
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::temporary()?;
+    /// # let session = store.session(&store.users().create(&UserId::new("ada")?)?)?;
+    /// let mut events = Vec::new();
+    /// session.audit().export_cloud_events(&mut events)?;
+    /// assert!(String::from_utf8(events).unwrap().contains(r#""specversion":"1.0""#));
+    /// # Ok(()) }
+    /// ```
+    pub fn export_cloud_events(&self, writer: &mut impl Write) -> Result<u64> {
+        let tenant = self.tenant()?;
+        let source = self.core.read(|connection| export::source(connection, tenant))?;
+        self.export(writer, tenant, &Form::CloudEvents { source })
+    }
+
+    fn export(&self, writer: &mut impl Write, tenant: TenantKey, form: &Form) -> Result<u64> {
+        let mut count = 0;
+        for entry in self.entries(tenant)? {
+            form.write(writer, &entry?)?;
+            count += 1;
+        }
+        writer.flush().map_err(|error| Error::io("the audit log's export", error))?;
+        Ok(count)
+    }
+
     /// Recomputes the whole log, whatever the filters: every commitment, hash and link.
     ///
     /// # Errors
     ///
     /// As [`list`](Self::list); a log that does not verify is an `Ok` that says where.
     pub fn verify(&self) -> Result<Verification> {
-        let tenant = self.core.scope.reads(self.tenancy)?.tenant;
+        let tenant = self.tenant()?;
         self.core.source()?.read(|connection| verify::verify(connection, tenant))
     }
 
     fn read(&self, query: &LogQuery) -> Result<Vec<AuditEntry>> {
-        let tenant = self.core.scope.reads(self.tenancy)?.tenant;
+        let tenant = self.tenant()?;
         self.core.read(|connection| log::read(connection, tenant, query))
     }
+
+    /// Whose log it is. Every method asks once, since an administrator's look is itself an entry.
+    fn tenant(&self) -> Result<TenantKey> {
+        self.core.account("audit", Some(self.tenancy), None)?;
+        Ok(self.core.scope.reads(self.tenancy)?.tenant)
+    }
+
+    /// The entity whose records are of a type, if they are in this log.
+    fn table<M: Model>(&self) -> Result<&'s Table> {
+        let name = M::MODEL_NAME.or(self.query.entity.as_deref());
+        let name = name.ok_or_else(|| {
+            Error::invalid("entity", "is not known of a dynamic record: name it with `audit().entity(..)`")
+        })?;
+        let table = self.core.store.catalog().get(name)?;
+        let tenancy = table.definition.tenancy();
+        if tenancy != self.tenancy {
+            return Err(Error::invalid(
+                "entity",
+                format!(
+                    "{name} is of tenancy `{tenancy}`, and this is the log of `{}` records",
+                    self.tenancy
+                ),
+            ));
+        }
+        Ok(table)
+    }
+}
+
+/// The changes of one record in a part of a log. Backwards, as far as they matter for what it was at the end of it: an
+/// insert or a deletion leaves nothing of what was before.
+fn changes(
+    connection: &rusqlite::Connection,
+    span: Span,
+    table: &Table,
+    record: Uuid,
+    backwards: bool,
+) -> Result<Vec<(Step, AuditEntry)>> {
+    let query = LogQuery {
+        entity: Some(table.entity().to_owned()),
+        record: Some(record),
+        newest_first: backwards,
+        ..LogQuery::default()
+    };
+    let mut changes = Vec::new();
+    log::each(connection, span, &query, |entry| {
+        let Some(step) = Step::of(&entry) else { return Ok(ControlFlow::Continue(())) };
+        changes.push((step, entry));
+        let ends = backwards && step != Step::Update;
+        Ok(if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(changes)
+}
+
+/// Whether a log still has its first entry.
+fn is_whole(connection: &rusqlite::Connection, tenant: TenantKey) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM _audit WHERE key = ?1)";
+    Ok(connection.prepare_cached(sql)?.query_row([tenant.first() | 1], |row| row.get(0))?)
 }
 
 impl std::fmt::Debug for Audit<'_> {

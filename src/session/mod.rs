@@ -1,7 +1,9 @@
 //! The public verbs: sessions, transactions, queries.
 
 mod dynamic;
+mod entries;
 mod history;
+mod manage;
 mod query;
 mod records;
 mod sql;
@@ -16,26 +18,28 @@ use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 pub use dynamic::Dynamic;
-pub use history::{Audit, AuditPage};
+pub use entries::AuditEntries;
+pub use history::{Audit, AuditPage, ChangedRecord};
+pub use manage::{MemberRecords, OrganizationAdmin};
 pub use query::{Joined, JoinedPage, Page, Pair, Query};
 pub use records::Records;
 pub use transaction::Transaction;
 pub use verbs::{Upserted, Verbs};
 
 use crate::cache::Cache;
-use crate::commit::{self, Actor, Changes, Unit};
+use crate::commit::{self, Actor, Authority, Changes, Unit};
 use crate::entity::{
     Cells, Decoder, Id, Model, Record, StoredUuid, Tenancy, Value, time_from_micros, time_of,
 };
 use crate::error::{Error, Result};
-use crate::identity::{OrganizationId, Role, UserId};
+use crate::identity::{OrganizationId, Role, TenantKey, UserId};
 use crate::monitor::Operation;
 use crate::query::Spec;
 use crate::schema::identities;
 use crate::scope::Scope;
 use crate::sql::SqlLimits;
 use crate::statement::{Reach, Select, Table};
-use crate::store::{Begun, Grant, Inner, Snapshot, Store};
+use crate::store::{Asking, Begun, Grant, Inner, Looked, Right, Snapshot};
 use crate::tenancy;
 
 /// A session bound to one tenant scope; see [`TenantSession`] and [`OrganizationSession`].
@@ -48,7 +52,7 @@ pub struct Session<S: tenancy::Scope> {
 }
 
 /// A session bound to one user: reads and writes that user's records, and reads reference
-/// entities. Made by [`Store::session`].
+/// entities. Made by [`Store::session`](crate::Store::session).
 pub type TenantSession = Session<tenancy::User>;
 
 /// A session bound to one user within one organization: reads and writes the organization's
@@ -56,13 +60,19 @@ pub type TenantSession = Session<tenancy::User>;
 pub type OrganizationSession = Session<tenancy::Organization>;
 
 /// The session that writes reference entities, as the application itself. Made by
-/// [`Store::reference`].
+/// [`Store::reference`](crate::Store::reference).
 pub type ReferenceSession = Session<tenancy::Reference>;
 
 impl<S: tenancy::Scope> Session<S> {
-    pub(crate) fn new(store: Arc<Inner>, scope: Scope, grants: Vec<Arc<Grant>>) -> Self {
+    pub(crate) fn new(
+        store: Arc<Inner>,
+        scope: Scope,
+        grants: Vec<Arc<Grant>>,
+        authority: Option<Arc<Authority>>,
+    ) -> Self {
         let sql_limits = store.sql_limits();
-        let core = Core { store, scope: Arc::new(scope), grants: grants.into(), executor: Executor::Store };
+        let (scope, grants) = (Arc::new(scope), grants.into());
+        let core = Core { store, scope, grants, authority, executor: Executor::Store };
         Self { verbs: Verbs::new(core), sql_limits }
     }
 
@@ -101,6 +111,7 @@ impl<S: tenancy::Scope> Session<S> {
 
     fn run_transaction<R>(&self, run: impl FnOnce(&Transaction<'_, S>) -> Result<R>) -> Result<R> {
         let core = self.core();
+        core.account("transaction", None, None)?;
         let Begun { unit, kept } = core.begin()?;
         let unit = Mutex::new(unit);
         let outcome = { run(&Transaction::new(Verbs::new(core.within(Executor::Unit(&unit))))) };
@@ -159,6 +170,7 @@ impl<S: tenancy::Scope> Session<S> {
         let tenancy = match &*self.core().scope {
             Scope::User { .. } => Tenancy::User,
             Scope::Organization { .. } => Tenancy::Organization,
+            Scope::Administered { name, .. } => name.tenancy(),
             Scope::Reference => Tenancy::Reference,
         };
         Audit::new(self.core(), tenancy)
@@ -182,7 +194,14 @@ impl TenantSession {
         let core = self.core();
         core.check()?;
         let (grant, mark) = core.grants.first().zip(core.scope.mark()).ok_or(Error::Closed)?;
-        Store::session_in(&core.store, core.user(), mark, Arc::clone(grant), organization.as_ref())
+        let asking = Asking { user: core.user(), mark, grant: Arc::clone(grant), actor: core.actor() };
+        let (scope, mut grants) = core.store.member_scope(asking, organization.as_ref())?;
+        // What an administrator's session rests on beside.
+        grants.extend(core.grants.iter().filter(|grant| grant.right == Right::Administer).cloned());
+        let session =
+            OrganizationSession::new(Arc::clone(&core.store), scope, grants, core.authority.clone());
+        session.core().account("session", None, None)?;
+        Ok(session)
     }
 }
 
@@ -199,7 +218,7 @@ impl OrganizationSession {
         match &*self.core().scope {
             Scope::Organization { organization, .. } => organization,
             // The type of the session says which scope it has.
-            Scope::User { .. } | Scope::Reference => {
+            Scope::User { .. } | Scope::Administered { .. } | Scope::Reference => {
                 unreachable!("a session in an organization has an organization")
             }
         }
@@ -220,6 +239,7 @@ impl OrganizationSession {
             return Err(not_member());
         };
         core.check()?;
+        core.account("role", Some(Tenancy::Organization), None)?;
         core.store.read(|connection| {
             core.check_in(connection)?;
             identities::find_member(connection, organization, user)?
@@ -238,6 +258,7 @@ impl OrganizationSession {
         let Some(organization) = self.core().scope.organization_key() else { return Ok(Vec::new()) };
         let core = self.core();
         core.check()?;
+        core.account("members", Some(Tenancy::Organization), None)?;
         core.store.read(|connection| {
             core.check_in(connection)?;
             identities::members(connection, organization, after, limit)
@@ -275,6 +296,8 @@ pub(crate) struct Core<'x> {
     pub(crate) store: Arc<Inner>,
     pub(crate) scope: Arc<Scope>,
     grants: Arc<[Arc<Grant>]>,
+    /// Of an administrator who acts for the tenant.
+    authority: Option<Arc<Authority>>,
     executor: Executor<'x>,
 }
 
@@ -317,6 +340,7 @@ impl<'x> Core<'x> {
             store: Arc::clone(&self.store),
             scope: Arc::clone(&self.scope),
             grants: Arc::clone(&self.grants),
+            authority: self.authority.clone(),
             executor,
         }
     }
@@ -350,15 +374,21 @@ impl<'x> Core<'x> {
 
     fn check_grants(&self, connection: &Connection) -> Result<()> {
         for (position, grant) in self.grants.iter().enumerate() {
-            if identities::is_disabled(connection, grant.tenant)? {
+            if identities::is_disabled(connection, grant.tenant)? && self.authority.is_none() {
                 return Err(self.ended(position));
             }
         }
         Ok(())
     }
 
-    /// Why a session has ended: its grants are for the user, the organization, the membership.
+    /// Why a session has ended: its grants are for the user, the organization, the membership, and
+    /// what an administrator needs beside.
     fn ended(&self, position: usize) -> Error {
+        if position > 2 || self.grants[position].right == Right::Administer {
+            return Error::AccessDenied {
+                reason: "the right to administer has ended, or the tenant is not there any more".to_owned(),
+            };
+        }
         match (&*self.scope, position) {
             (Scope::Organization { organization, .. }, 1) => Error::Disabled { id: organization.to_string() },
             (Scope::Organization { user, organization, .. }, 2) => {
@@ -369,7 +399,10 @@ impl<'x> Core<'x> {
     }
 
     fn actor(&self) -> Actor {
-        Actor { user: self.scope.mark(), admin: None }
+        Actor {
+            user: self.scope.mark().or_else(|| self.authority.as_ref().map(|by| by.mark)),
+            admin: self.authority.clone(),
+        }
     }
 
     fn begin(&self) -> Result<Begun> {
@@ -460,7 +493,7 @@ impl<'x> Core<'x> {
     }
 
     /// How many rows a tenant has, from the head that every change keeps.
-    fn count(&self, tenant: crate::identity::TenantKey, entity: i64) -> Result<u64> {
+    fn count(&self, tenant: TenantKey, entity: i64) -> Result<u64> {
         match self.executor {
             Executor::Store | Executor::View(_) => {
                 self.read(|connection| commit::count(connection, tenant, entity))
@@ -469,9 +502,54 @@ impl<'x> Core<'x> {
         }
     }
 
-    /// Runs an operation, watched if the store is monitored.
+    /// Runs an operation, watched if the store is monitored, and on record if an administrator does it.
     fn observe<R>(&self, operation: Operation, table: &Table, run: impl FnOnce() -> Result<R>) -> Result<R> {
-        self.store.monitor.observe(operation, table.entity(), &self.scope, run)
+        if self.authority.is_none() {
+            return self.store.monitor.observe(operation, table.entity(), &self.scope, run);
+        }
+        let account = || {
+            let tenancy = table.definition.tenancy();
+            self.account(operation.as_str(), Some(tenancy), Some((table.entity(), table.version)))
+        };
+        // A change is on record by itself, once there is one.
+        let changes = !operation.is_read();
+        if !changes {
+            account()?;
+        }
+        let outcome = self.store.monitor.observe(operation, table.entity(), &self.scope, run);
+        if changes && outcome.is_err() {
+            account()?;
+        }
+        outcome
+    }
+
+    /// Puts on record that an administrator looks at what this session reaches of a tenancy, or at all of it.
+    pub(crate) fn account(
+        &self,
+        by: &str,
+        tenancy: Option<Tenancy>,
+        entity: Option<(&str, i64)>,
+    ) -> Result<()> {
+        if self.authority.is_none() {
+            return Ok(());
+        }
+        self.check()?;
+        let tenants: Vec<TenantKey> = match tenancy {
+            Some(tenancy) => vec![self.scope.reads(tenancy)?.tenant],
+            None => {
+                let (tenant, member) = self.scope.tenants();
+                [tenant].into_iter().chain(member).collect()
+            }
+        };
+        let tenants: Vec<TenantKey> =
+            tenants.into_iter().filter(|tenant| *tenant != TenantKey::REFERENCE).collect();
+        let looked = Looked { by, entity };
+        match self.executor {
+            Executor::Unit(unit) => looked.write(&mut *borrow(unit)?, &tenants),
+            Executor::Store | Executor::View(_) => {
+                self.store.account(&self.actor(), self.scope.lane(), &tenants, &looked)
+            }
+        }
     }
 
     /// The rows in memory, where they may be asked: what a transaction or a read scope sees is a
@@ -485,7 +563,10 @@ impl<'x> Core<'x> {
 
     /// Notes a miss by id, and gives the error back.
     pub(crate) fn missed(&self, table: &Table, id: Uuid) -> Error {
-        if let Ok(reach) = self.scope.reads(table.definition.tenancy()) {
+        // What an administrator asks for is in the log.
+        if self.authority.is_none()
+            && let Ok(reach) = self.scope.reads(table.definition.tenancy())
+        {
             self.store.note_miss(self.scope.lane(), reach.tenant, table.entity(), id);
             if !matches!(self.executor, Executor::Unit(_)) {
                 self.store.flush_if_due();

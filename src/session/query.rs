@@ -83,7 +83,7 @@ impl<M: Model> fmt::Debug for Page<M> {
 }
 
 impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
-    pub(super) fn new(core: &'s Core<'s>, table: Result<&'s Arc<Table>>) -> Self {
+    pub(crate) fn new(core: &'s Core<'s>, table: Result<&'s Arc<Table>>) -> Self {
         let table = table.map_err(|error| match error {
             Error::Schema { problem } => problem,
             other => other.to_string(),
@@ -425,7 +425,10 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
             let ids = statement.all(changes.unit.connection()?, |row| Ok(row.get::<_, StoredUuid>(0)?.0))?;
             change(changes, &table, ids)
         };
-        self.core.observe(operation, self.table()?, || self.core.write(write))
+        let table = self.table()?;
+        let tenancy = table.definition.tenancy();
+        self.core.account(operation.as_str(), Some(tenancy), Some((table.entity(), table.version)))?;
+        self.core.observe(operation, table, || self.core.write(write))
     }
 }
 
@@ -566,7 +569,9 @@ impl<S: tenancy::Scope, E: Entity, P: Entity> Joined<'_, S, E, P> {
         let Query { core, spec, .. } = &self.query;
         let select = core.select(table, self.query.reach()?, spec, after.as_deref());
         let listing = select.records(Some(joined))?;
-        core.read(|connection| listing.all(connection, |row| pair(table, joined.table, &select, row)))
+        core.observe(Operation::List, table, || {
+            core.read(|connection| listing.all(connection, |row| pair(table, joined.table, &select, row)))
+        })
     }
 
     /// At most `size` records, and where the next page begins.

@@ -86,17 +86,18 @@ impl Core<'static> {
 
     /// Runs a statement, watched if the store is monitored.
     pub(crate) fn observe_sql<R>(&self, run: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.account("sql", None, None)?;
         self.store.monitor.observe(Operation::Sql, "", &self.scope, run)
     }
 
     /// Puts a refusal on record, and gives the error back.
     pub(crate) fn refused_sql(&self, error: Error) -> Error {
-        match self.scope.user_key().zip(self.scope.mark()) {
-            Some((user, mark)) => {
+        match self.scope.user_key() {
+            Some(user) => {
                 let told = error.to_string();
                 // It may repeat a name of any length.
                 let what = Some(("sql", told.chars().take(TOLD_MAX).collect()));
-                self.store.refuse(Refusal { user, mark, outcome: "not_allowed", what }, error)
+                self.store.refuse(Refusal { user, actor: self.actor(), outcome: "not_allowed", what }, error)
             }
             // The application itself has no log of its own.
             None => error,

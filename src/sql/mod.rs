@@ -31,7 +31,7 @@ use serde::de::DeserializeOwned;
 
 use self::bound::Failed;
 use self::rows::Running;
-use crate::entity::Value;
+use crate::entity::{Value, json_of};
 use crate::error::{Error, Result};
 use crate::session::Core;
 
@@ -224,7 +224,7 @@ fn parameter(value: &Value) -> ToSqlOutput<'_> {
     use rusqlite::types::{Value as Sql, ValueRef};
     match value {
         Value::Time(time) => ToSqlOutput::Owned(Sql::Text(functions::text_of(*time))),
-        Value::Nested(nested) => functions::json_of(nested.as_bytes())
+        Value::Nested(nested) => json_of(nested.as_bytes())
             .map_or(ToSqlOutput::Borrowed(ValueRef::Null), |json| {
                 ToSqlOutput::Owned(Sql::Text(json.to_string()))
             }),

@@ -1,16 +1,29 @@
-//! Which sessions are still good. A session holds a grant for each tenant it reaches; disabling
-//! a user or ending a membership takes the grants away, and the session stops at its next call.
+//! Which sessions are still good. A session holds a grant for each right that it rests on; disabling
+//! a user, ending a membership or taking a role away takes the grants away, and the session stops at
+//! its next call.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::identity::TenantKey;
+use crate::commit::Actor;
+use crate::error::{Error, Result};
+use crate::identity::{TenantKey, UserId};
 
-/// A session's right to a tenant, until it is revoked.
+/// What a session may do by a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Right {
+    /// Reach a tenant.
+    Reach,
+    /// Administer: as a user of the store, or as a member of an organization.
+    Administer,
+}
+
+/// A session's right, until it is revoked.
 #[derive(Debug)]
 pub(crate) struct Grant {
     pub(crate) tenant: TenantKey,
+    pub(crate) right: Right,
     revoked: AtomicBool,
 }
 
@@ -22,29 +35,58 @@ impl Grant {
 
 /// The grants of all sessions of this process.
 #[derive(Debug, Default)]
-pub(crate) struct Grants(Mutex<HashMap<TenantKey, Weak<Grant>>>);
+pub(crate) struct Grants(Mutex<HashMap<(TenantKey, Right), Weak<Grant>>>);
 
 impl Grants {
-    /// Takes a grant. Look up whether the tenant may be reached *after* this, so that a
-    /// revocation in between is either seen there or takes this grant away.
-    pub(crate) fn take(&self, tenant: TenantKey) -> Arc<Grant> {
+    /// Takes a grant. Look up whether the right is there *after* this, so that a revocation in
+    /// between is either seen there or takes this grant away.
+    pub(crate) fn take(&self, tenant: TenantKey, right: Right) -> Arc<Grant> {
         let mut grants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(grant) = grants.get(&tenant).and_then(Weak::upgrade) {
+        if let Some(grant) = grants.get(&(tenant, right)).and_then(Weak::upgrade) {
             return grant;
         }
         if grants.len() >= 1024 && grants.len().is_power_of_two() {
             grants.retain(|_, grant| grant.strong_count() > 0);
         }
-        let grant = Arc::new(Grant { tenant, revoked: AtomicBool::new(false) });
-        grants.insert(tenant, Arc::downgrade(&grant));
+        let grant = Arc::new(Grant { tenant, right, revoked: AtomicBool::new(false) });
+        grants.insert((tenant, right), Arc::downgrade(&grant));
         grant
     }
 
-    /// Ends every session that reaches a tenant. Later sessions take new grants.
-    pub(crate) fn revoke(&self, tenant: TenantKey) {
+    /// Ends every session that rests on a right; whoever can't reach a tenant can't administer as it
+    /// either. Later sessions take new grants.
+    pub(crate) fn revoke(&self, tenant: TenantKey, right: Right) {
         let mut grants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(grant) = grants.remove(&tenant).and_then(|grant| grant.upgrade()) {
-            grant.revoked.store(true, Ordering::Release);
+        let ended = match right {
+            Right::Reach => &[Right::Reach, Right::Administer][..],
+            Right::Administer => &[Right::Administer],
+        };
+        for right in ended {
+            if let Some(grant) = grants.remove(&(tenant, *right)).and_then(|grant| grant.upgrade()) {
+                grant.revoked.store(true, Ordering::Release);
+            }
         }
+    }
+}
+
+/// Who changes users, organizations and memberships, and by what grants; the application itself by
+/// none.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct By {
+    pub(crate) actor: Actor,
+    /// The id behind the actor's mark, which the log's file may not know.
+    pub(crate) name: Option<UserId>,
+    pub(crate) grants: Arc<[Arc<Grant>]>,
+}
+
+impl By {
+    /// Whether the grants are still good: ask again once nobody else writes.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.grants.iter().any(|grant| grant.is_revoked()) {
+            return Err(Error::AccessDenied {
+                reason: "the right to administer has ended, or the user was disabled".to_owned(),
+            });
+        }
+        Ok(())
     }
 }

@@ -9,10 +9,11 @@ use std::sync::atomic::Ordering;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::access::{By, Right};
 use super::inner::Inner;
 use super::spread::Holding;
 use crate::audit::payload::PayloadWriter;
-use crate::commit::{Actor, Event, Unit};
+use crate::commit::{Actor, Authority, Event, Unit};
 use crate::entity::{Value, time_from_micros};
 use crate::error::{Error, Result};
 use crate::identity::{Mark, OrganizationId, Role, TenantKey, UserId};
@@ -26,8 +27,8 @@ pub(super) struct Change {
     pub(super) mirror: Mirror,
     action: &'static str,
     payload: PayloadWriter,
-    /// Whose sessions end.
-    revokes: Option<TenantKey>,
+    /// Which sessions end.
+    revokes: Option<(TenantKey, Right)>,
     /// Whether it is what others see of a user.
     is_name: bool,
 }
@@ -60,8 +61,8 @@ impl Change {
         self
     }
 
-    pub(super) fn revoke(mut self, tenant: TenantKey) -> Self {
-        self.revokes = Some(tenant);
+    pub(super) fn revoke(mut self, tenant: TenantKey, right: Right) -> Self {
+        self.revokes = Some((tenant, right));
         self
     }
 }
@@ -132,6 +133,9 @@ pub(super) struct Intent {
     mirror: Mirror,
     action: String,
     payload: Vec<u8>,
+    actor: Option<Mark>,
+    name: Option<UserId>,
+    authority: Option<Authority>,
     /// When it was decided, in microseconds.
     time: i64,
 }
@@ -154,6 +158,10 @@ fn carry_out(unit: &mut Unit, intent: &Intent) -> Result<()> {
             unit.create_log(tenant)?;
         }
     }
+    if let Some((mark, id)) = intent.actor.zip(intent.name.as_ref()) {
+        identities::name_actor(unit.connection()?, mark, id)?;
+    }
+    unit.act_as(Actor { user: intent.actor, admin: intent.authority.clone().map(Arc::new) });
     let event = Event {
         action: &intent.action,
         outcome: "ok",
@@ -173,14 +181,15 @@ pub(super) fn apply(unit: &mut Unit, intent: &Intent, number: i64) -> Result<()>
 }
 
 impl Inner {
-    /// Changes identities in one step, as the application itself. Sessions that it ends have ended
+    /// Changes identities in one step. Sessions that it ends have ended
     /// before anybody else can write, so no entry of theirs follows the one of their end.
     pub(super) fn change<R>(
         self: &Arc<Self>,
+        by: &By,
         decide: impl FnOnce(&mut Unit) -> Result<(Change, R)>,
     ) -> Result<R> {
         let mut decided = None;
-        let outcome = self.decide_and_commit(|unit| {
+        let outcome = self.decide_and_commit(by, |unit| {
             let (change, result) = decide(unit)?;
             decided = Some((change.home, change.is_name));
             Ok((change, result))
@@ -196,14 +205,18 @@ impl Inner {
 
     fn decide_and_commit<R>(
         self: &Arc<Self>,
+        by: &By,
         decide: impl FnOnce(&mut Unit) -> Result<(Change, R)>,
     ) -> Result<R> {
-        let mut unit = self.begin_main(Actor::default())?;
+        by.check()?;
+        let mut unit = self.begin_main(by.actor.clone())?;
+        // Again, now that nobody else writes: a revocation comes before or after, not during.
+        by.check()?;
         let (change, result) = decide(&mut unit)?;
         let revokes = change.revokes.is_some();
-        if let Some(tenant) = change.revokes {
+        if let Some((tenant, right)) = change.revokes {
             let store = Arc::clone(self);
-            unit.after_commit(move || store.grants.revoke(tenant));
+            unit.after_commit(move || store.grants.revoke(tenant, right));
         }
         let home = change.home;
         let intent = Intent {
@@ -211,6 +224,9 @@ impl Inner {
             mirror: change.mirror,
             action: change.action.to_owned(),
             payload: change.payload.finish(),
+            actor: by.actor.user,
+            name: by.name.clone(),
+            authority: by.actor.admin.as_deref().cloned(),
             time: unit.now().as_microsecond(),
         };
         let Some(spread) = self.spread() else {

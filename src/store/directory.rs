@@ -3,15 +3,19 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 
+use super::access::{By, Right};
 use super::change::{Change, Mirror};
+use super::invitations::{demoted, keeps_an_admin};
 use super::quotas::Owner;
 use super::{Inner, PoolClass, absent_as_none};
+use crate::commit::Unit;
 use crate::entity::{Tenancy, Value};
 use crate::error::{Error, Result};
 use crate::identity::{
-    Membership, Organization, OrganizationId, Role, TenantKey, User, UserId, validate_name,
+    Membership, Organization, OrganizationId, Role, StoreRole, TenantKey, User, UserId, validate_name,
 };
 use crate::monitor::TenantStats;
 use crate::quota::{Quota, Usage};
@@ -28,18 +32,33 @@ use crate::schema::identities::{self, StoredUser};
 /// assert_eq!(store.users().list(None, 10)?[0].name, "Ada Lovelace");
 /// # Ok(()) }
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Users<'s> {
     store: &'s Arc<Inner>,
+    by: By,
 }
 
 impl<'s> Users<'s> {
-    pub(super) fn new(store: &'s Arc<Inner>) -> Self {
-        Self { store }
+    pub(crate) fn new(store: &'s Arc<Inner>, by: By) -> Self {
+        Self { store, by }
     }
 
     fn key(&self, id: &UserId) -> Result<TenantKey> {
         self.store.read(|connection| Ok(identities::find_user(connection, id)?.key))
+    }
+
+    /// The user's key; an administrator's look is on record.
+    pub(super) fn look(&self, id: &UserId, by: &str) -> Result<TenantKey> {
+        let key = self.key(id)?;
+        self.store.look(&self.by, key, &[key], by).map(|()| key)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.store.now()
+    }
+
+    pub(super) fn read<R>(&self, read: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
+        self.store.read(read)
     }
 
     /// Creates a user.
@@ -49,14 +68,17 @@ impl<'s> Users<'s> {
     /// [`Error::Exists`] if the id is taken.
     pub fn create(&self, id: &impl AsRef<UserId>) -> Result<User> {
         let id = id.as_ref();
-        self.store.change(|unit| {
+        self.store.change(&self.by, |unit| {
             let (mark, created) = (unit.new_mark()?, unit.now());
             let key = identities::create_tenant(unit.connection()?, "user")?;
             identities::create_user(unit.connection()?, key, mark, id, created.as_microsecond())?;
             let change = Change::new(key, "user.create")
                 .field("id", Value::None, id.clone())
                 .mirror(Mirror::User { key: key.get(), mark, id: id.clone() });
-            Ok((change, User { id: id.clone(), name: String::new(), disabled: false, created }))
+            Ok((
+                change,
+                User { id: id.clone(), name: String::new(), role: StoreRole::User, disabled: false, created },
+            ))
         })
     }
 
@@ -66,6 +88,7 @@ impl<'s> Users<'s> {
     ///
     /// [`Error::UnknownUser`].
     pub fn get(&self, id: &impl AsRef<UserId>) -> Result<User> {
+        self.look(id.as_ref(), "user.get")?;
         self.store.read(|connection| Ok(identities::find_user(connection, id.as_ref())?.value))
     }
 
@@ -75,8 +98,8 @@ impl<'s> Users<'s> {
     ///
     /// What every write can meet.
     pub fn get_or_create(&self, id: &impl AsRef<UserId>) -> Result<User> {
-        match self.store.read(|connection| absent_as_none(identities::find_user(connection, id.as_ref())))? {
-            Some(user) => Ok(user.value),
+        match absent_as_none(self.get(id))? {
+            Some(user) => Ok(user),
             None => match self.create(id) {
                 Err(Error::Exists { .. }) => self.get(id),
                 other => other,
@@ -92,10 +115,29 @@ impl<'s> Users<'s> {
     /// with control characters.
     pub fn rename(&self, id: &impl AsRef<UserId>, name: &str) -> Result<()> {
         validate_name(name)?;
-        self.store.change(|unit| {
+        self.store.change(&self.by, |unit| {
             let user = identities::find_user(unit.connection()?, id.as_ref())?;
             identities::rename_user(unit.connection()?, user.key, name)?;
             Ok((Change::new(user.key, "user.rename").field("name", user.value.name, name).name(), ()))
+        })
+    }
+
+    /// Makes a user a store admin, who can be given an [`AdminSession`](crate::AdminSession), or no
+    /// longer one; sessions that rest on the role stop at their next call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUser`].
+    pub fn set_role(&self, id: &impl AsRef<UserId>, role: StoreRole) -> Result<()> {
+        self.store.change(&self.by, |unit| {
+            let user = identities::find_user(unit.connection()?, id.as_ref())?;
+            identities::set_user_role(unit.connection()?, user.key, role)?;
+            let change =
+                Change::new(user.key, "user.role").field("role", user.value.role.as_str(), role.as_str());
+            Ok((
+                if role == StoreRole::Admin { change } else { change.revoke(user.key, Right::Administer) },
+                (),
+            ))
         })
     }
 
@@ -118,12 +160,12 @@ impl<'s> Users<'s> {
     }
 
     fn set_disabled(&self, id: &UserId, disabled: bool) -> Result<()> {
-        self.store.change(|unit| {
+        self.store.change(&self.by, |unit| {
             let user = identities::find_user(unit.connection()?, id)?;
             identities::disable_user(unit.connection()?, user.key, disabled)?;
             let action = if disabled { "user.disable" } else { "user.enable" };
             let change = Change::new(user.key, action).field("disabled", user.value.disabled, disabled);
-            Ok((if disabled { change.revoke(user.key) } else { change }, ()))
+            Ok((if disabled { change.revoke(user.key, Right::Reach) } else { change }, ()))
         })
     }
 
@@ -133,6 +175,7 @@ impl<'s> Users<'s> {
     ///
     /// What every read can meet.
     pub fn list(&self, after: Option<&UserId>, limit: u32) -> Result<Vec<User>> {
+        self.store.look_at_all(&self.by, "user.list")?;
         self.store.read(|connection| identities::users(connection, after, limit))
     }
 
@@ -171,7 +214,7 @@ impl<'s> Users<'s> {
     /// ```
     pub fn set_quota(&self, id: &impl AsRef<UserId>, entity: &str, quota: Option<Quota>) -> Result<()> {
         let key = self.key(id.as_ref())?;
-        self.store.set_quota(Owner::at_home(key, Tenancy::User), entity, quota)
+        self.store.set_quota(&self.by, Owner::at_home(key, Tenancy::User), entity, quota)
     }
 
     /// What a user has of an entity of tenancy `user`, and may have.
@@ -180,7 +223,7 @@ impl<'s> Users<'s> {
     ///
     /// As [`set_quota`](Self::set_quota).
     pub fn usage(&self, id: &impl AsRef<UserId>, entity: &str) -> Result<Usage> {
-        let key = self.key(id.as_ref())?;
+        let key = self.look(id.as_ref(), "usage")?;
         self.store.usage(Owner::at_home(key, Tenancy::User), entity)
     }
 
@@ -190,7 +233,7 @@ impl<'s> Users<'s> {
     ///
     /// [`Error::UnknownUser`].
     pub fn stats(&self, id: &impl AsRef<UserId>) -> Result<TenantStats> {
-        let key = self.key(id.as_ref())?;
+        let key = self.look(id.as_ref(), "stats")?;
         self.store.stats_of(key)
     }
 
@@ -200,10 +243,8 @@ impl<'s> Users<'s> {
     ///
     /// [`Error::UnknownUser`].
     pub fn organizations(&self, id: &impl AsRef<UserId>) -> Result<Vec<(OrganizationId, Role)>> {
-        self.store.read(|connection| {
-            let user = identities::find_user(connection, id.as_ref())?;
-            identities::memberships(connection, user.key)
-        })
+        let key = self.look(id.as_ref(), "memberships")?;
+        self.store.read(|connection| identities::memberships(connection, key))
     }
 }
 
@@ -220,18 +261,37 @@ impl<'s> Users<'s> {
 /// let session = store.session(&ada)?.in_organization(&acme)?;
 /// # Ok(()) }
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Organizations<'s> {
     store: &'s Arc<Inner>,
+    by: By,
 }
 
 impl<'s> Organizations<'s> {
-    pub(super) fn new(store: &'s Arc<Inner>) -> Self {
-        Self { store }
+    pub(crate) fn new(store: &'s Arc<Inner>, by: By) -> Self {
+        Self { store, by }
     }
 
     fn key(&self, id: &OrganizationId) -> Result<TenantKey> {
         self.store.read(|connection| Ok(identities::find_organization(connection, id)?.key))
+    }
+
+    /// The organization's key; an administrator's look is on record.
+    pub(super) fn look(&self, id: &OrganizationId, by: &str) -> Result<TenantKey> {
+        let key = self.key(id)?;
+        self.store.look(&self.by, key, &[key], by).map(|()| key)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.store.now()
+    }
+
+    pub(super) fn read<R>(&self, read: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
+        self.store.read(read)
+    }
+
+    pub(super) fn change<R>(&self, decide: impl FnOnce(&mut Unit) -> Result<(Change, R)>) -> Result<R> {
+        self.store.change(&self.by, decide)
     }
 
     /// Creates an organization without members.
@@ -241,7 +301,7 @@ impl<'s> Organizations<'s> {
     /// [`Error::Exists`] if the id is taken.
     pub fn create(&self, id: &impl AsRef<OrganizationId>) -> Result<Organization> {
         let id = id.as_ref();
-        self.store.change(|unit| {
+        self.store.change(&self.by, |unit| {
             let (connection, created) = (unit.connection()?, unit.now());
             let key = identities::create_tenant(connection, "organization")?;
             identities::create_organization(connection, key, id, created.as_microsecond())?;
@@ -258,6 +318,7 @@ impl<'s> Organizations<'s> {
     ///
     /// [`Error::UnknownOrganization`].
     pub fn get(&self, id: &impl AsRef<OrganizationId>) -> Result<Organization> {
+        self.look(id.as_ref(), "organization.get")?;
         self.store.read(|connection| Ok(identities::find_organization(connection, id.as_ref())?.value))
     }
 
@@ -269,7 +330,7 @@ impl<'s> Organizations<'s> {
     /// bytes or with control characters.
     pub fn rename(&self, id: &impl AsRef<OrganizationId>, name: &str) -> Result<()> {
         validate_name(name)?;
-        self.store.change(|unit| {
+        self.store.change(&self.by, |unit| {
             let organization = identities::find_organization(unit.connection()?, id.as_ref())?;
             identities::rename_organization(unit.connection()?, organization.key, name)?;
             let change = Change::new(organization.key, "organization.rename");
@@ -297,7 +358,7 @@ impl<'s> Organizations<'s> {
     }
 
     fn set_disabled(&self, id: &OrganizationId, disabled: bool) -> Result<()> {
-        self.store.change(|unit| {
+        self.store.change(&self.by, |unit| {
             let organization = identities::find_organization(unit.connection()?, id)?;
             identities::disable_organization(unit.connection()?, organization.key, disabled)?;
             let action = if disabled { "organization.disable" } else { "organization.enable" };
@@ -306,7 +367,7 @@ impl<'s> Organizations<'s> {
                 organization.value.disabled,
                 disabled,
             );
-            Ok((if disabled { change.revoke(organization.key) } else { change }, ()))
+            Ok((if disabled { change.revoke(organization.key, Right::Reach) } else { change }, ()))
         })
     }
 
@@ -336,7 +397,7 @@ impl<'s> Organizations<'s> {
         quota: Option<Quota>,
     ) -> Result<()> {
         let key = self.key(id.as_ref())?;
-        self.store.set_quota(Owner::at_home(key, Tenancy::Organization), entity, quota)
+        self.store.set_quota(&self.by, Owner::at_home(key, Tenancy::Organization), entity, quota)
     }
 
     /// What an organization has of an entity of tenancy `organization`, and may have.
@@ -345,7 +406,7 @@ impl<'s> Organizations<'s> {
     ///
     /// As [`set_quota`](Self::set_quota).
     pub fn usage(&self, id: &impl AsRef<OrganizationId>, entity: &str) -> Result<Usage> {
-        let key = self.key(id.as_ref())?;
+        let key = self.look(id.as_ref(), "usage")?;
         self.store.usage(Owner::at_home(key, Tenancy::Organization), entity)
     }
 
@@ -366,7 +427,7 @@ impl<'s> Organizations<'s> {
         quota: Option<Quota>,
     ) -> Result<()> {
         let owner = self.member(organization.as_ref(), user.as_ref())?;
-        self.store.set_quota(owner, entity, quota)
+        self.store.set_quota(&self.by, owner, entity, quota)
     }
 
     /// What one member has of an entity of tenancy `member`, and may have.
@@ -381,6 +442,7 @@ impl<'s> Organizations<'s> {
         entity: &str,
     ) -> Result<Usage> {
         let owner = self.member(organization.as_ref(), user.as_ref())?;
+        self.store.look(&self.by, owner.home, &[owner.tenant], "usage")?;
         self.store.usage(owner, entity)
     }
 
@@ -398,7 +460,7 @@ impl<'s> Organizations<'s> {
     ///
     /// [`Error::UnknownOrganization`].
     pub fn stats(&self, id: &impl AsRef<OrganizationId>) -> Result<TenantStats> {
-        let key = self.key(id.as_ref())?;
+        let key = self.look(id.as_ref(), "stats")?;
         self.store.stats_of(key)
     }
 
@@ -408,6 +470,7 @@ impl<'s> Organizations<'s> {
     ///
     /// What every read can meet.
     pub fn list(&self, after: Option<&OrganizationId>, limit: u32) -> Result<Vec<Organization>> {
+        self.store.look_at_all(&self.by, "organization.list")?;
         self.store.read(|connection| identities::organizations(connection, after, limit))
     }
 
@@ -424,27 +487,15 @@ impl<'s> Organizations<'s> {
         role: Role,
     ) -> Result<()> {
         let user = user.as_ref();
-        self.store.change(|unit| {
-            let connection = unit.connection()?;
-            let organization = identities::find_organization(connection, organization.as_ref())?.key;
-            let StoredUser { key: user_key, mark, .. } = identities::find_user(connection, user)?;
-            let key = match identities::find_member(connection, organization, user_key)? {
-                Some(member) if member.active => return Err(Error::Exists { id: user.to_string() }),
-                Some(member) => {
-                    identities::update_member(connection, member.key, role, true)?;
-                    member.key
-                }
-                None => {
-                    let key = identities::create_tenant(connection, "member")?;
-                    let now = unit.now().as_microsecond();
-                    identities::create_member(connection, key, organization, user_key, role, now)?;
-                    key
-                }
-            };
+        self.store.change(&self.by, |unit| {
+            let organization = identities::find_organization(unit.connection()?, organization.as_ref())?.key;
+            let added = identities::find_user(unit.connection()?, user)?;
+            let key = join(unit, organization, &added, role)?;
+            identities::remove_invitation(unit.connection()?, organization, user)?;
             let change = Change::new(organization, "member.add")
                 .field("user", Value::None, user.clone())
                 .field("role", Value::None, role.as_str())
-                .mirror(Mirror::member(key, organization, (user_key, mark, user), role, true));
+                .mirror(Mirror::member(key, organization, (added.key, added.mark, user), role, true));
             Ok((change, ()))
         })
     }
@@ -461,15 +512,18 @@ impl<'s> Organizations<'s> {
         role: Role,
     ) -> Result<()> {
         let (organization, user) = (organization.as_ref(), user.as_ref());
-        self.store.change(|unit| {
+        self.store.change(&self.by, |unit| {
             let (organization, StoredUser { key: user_key, mark, .. }, member) =
                 active_member(unit.connection()?, organization, user)?;
+            if role != Role::Admin {
+                keeps_an_admin(unit.connection()?, &self.by, organization, member.role)?;
+            }
             identities::update_member(unit.connection()?, member.key, role, true)?;
             let change = Change::new(organization, "member.role")
                 .field("user", user.clone(), user.clone())
                 .field("role", member.role.as_str(), role.as_str())
                 .mirror(Mirror::member(member.key, organization, (user_key, mark, user), role, true));
-            Ok((change, ()))
+            Ok((demoted(change, member.key, role), ()))
         })
     }
 
@@ -485,15 +539,16 @@ impl<'s> Organizations<'s> {
         user: &impl AsRef<UserId>,
     ) -> Result<()> {
         let (organization, user) = (organization.as_ref(), user.as_ref());
-        self.store.change(|unit| {
+        self.store.change(&self.by, |unit| {
             let (organization, StoredUser { key: user_key, mark, .. }, member) =
                 active_member(unit.connection()?, organization, user)?;
+            keeps_an_admin(unit.connection()?, &self.by, organization, member.role)?;
             identities::update_member(unit.connection()?, member.key, member.role, false)?;
             let change = Change::new(organization, "member.remove")
                 .field("user", user.clone(), Value::None)
                 .field("role", member.role.as_str(), Value::None)
                 .mirror(Mirror::member(member.key, organization, (user_key, mark, user), member.role, false))
-                .revoke(member.key);
+                .revoke(member.key, Right::Reach);
             Ok((change, ()))
         })
     }
@@ -509,10 +564,8 @@ impl<'s> Organizations<'s> {
         after: Option<&UserId>,
         limit: u32,
     ) -> Result<Vec<Membership>> {
-        self.store.read(|connection| {
-            let organization = identities::find_organization(connection, organization.as_ref())?.key;
-            identities::members(connection, organization, after, limit)
-        })
+        let key = self.look(organization.as_ref(), "members")?;
+        self.store.read(|connection| identities::members(connection, key, after, limit))
     }
 }
 
@@ -528,4 +581,27 @@ fn active_member(
         .filter(|member| member.active)
         .map(|member| (organization_key, stored, member))
         .ok_or_else(|| Error::NotMember { user: user.to_string(), organization: organization.to_string() })
+}
+
+/// Makes a user a member, whom they stay if they were one before; the member's key.
+pub(super) fn join(
+    unit: &mut Unit,
+    organization: TenantKey,
+    user: &StoredUser,
+    role: Role,
+) -> Result<TenantKey> {
+    let connection = unit.connection()?;
+    match identities::find_member(connection, organization, user.key)? {
+        Some(member) if member.active => Err(Error::Exists { id: user.value.id.to_string() }),
+        Some(member) => {
+            identities::update_member(connection, member.key, role, true)?;
+            Ok(member.key)
+        }
+        None => {
+            let key = identities::create_tenant(connection, "member")?;
+            let now = unit.now().as_microsecond();
+            identities::create_member(connection, key, organization, user.key, role, now)?;
+            Ok(key)
+        }
+    }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::access::Grants;
+use super::access::{By, Grants};
 use super::change::Mirror;
 use super::part::Part;
 use super::readers::{Classes, PoolClass, Reader, Snapshot};
@@ -25,7 +25,7 @@ use crate::check::{Finding, Report};
 use crate::commit::{self, Actor, Clock, CommitTotals, Copies, Event, Unit};
 use crate::entity::{Entity, Tenancy};
 use crate::error::{Error, Result};
-use crate::identity::{Mark, TenantKey};
+use crate::identity::TenantKey;
 use crate::monitor::{Monitor, ReaderStats, Stats, TenantStats};
 use crate::schema::Catalog;
 use crate::schema::partitions::{self, StoredPartition};
@@ -101,10 +101,37 @@ pub(crate) struct Kept {
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) user: TenantKey,
-    pub(crate) mark: Mark,
+    pub(crate) actor: Actor,
     pub(crate) outcome: &'static str,
     /// What was asked for: a column-like name and an id.
     pub(crate) what: Option<(&'static str, String)>,
+}
+
+/// What an administrator looks at.
+pub(crate) struct Looked<'a> {
+    /// By which verb.
+    pub(crate) by: &'a str,
+    /// The entity and the version of its definition.
+    pub(crate) entity: Option<(&'a str, i64)>,
+}
+
+impl Looked<'_> {
+    pub(crate) fn write(&self, unit: &mut Unit, tenants: &[TenantKey]) -> Result<()> {
+        let mut payload = crate::audit::payload::PayloadWriter::new();
+        payload.change("by", &crate::Value::None, &self.by.into());
+        let payload = payload.finish();
+        for tenant in tenants {
+            let event = Event {
+                action: "access",
+                outcome: "ok",
+                entity: self.entity,
+                record: None,
+                payload: payload.clone(),
+            };
+            unit.audit(*tenant, &event)?;
+        }
+        Ok(())
+    }
 }
 
 impl Inner {
@@ -159,7 +186,7 @@ impl Inner {
         self.main.is_read_only()
     }
 
-    pub(super) fn check_open(&self) -> Result<()> {
+    pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
@@ -461,6 +488,37 @@ impl Inner {
         Ok(partition)
     }
 
+    /// Puts on record, in the logs of those who are concerned, that an administrator looks at what
+    /// belongs to them: before it happens, and not at all if it can't be put on record.
+    pub(crate) fn account(
+        &self,
+        actor: &Actor,
+        home: TenantKey,
+        tenants: &[TenantKey],
+        looked: &Looked<'_>,
+    ) -> Result<()> {
+        if actor.admin.is_none() || tenants.is_empty() {
+            return Ok(());
+        }
+        self.write(home, actor.clone(), |unit| looked.write(unit, tenants))
+    }
+
+    /// The same of a user's or an organization's own affairs.
+    pub(super) fn look(&self, by: &By, home: TenantKey, tenants: &[TenantKey], verb: &str) -> Result<()> {
+        if by.actor.admin.is_some() {
+            by.check()?;
+        }
+        self.account(&by.actor, home, tenants, &Looked { by: verb, entity: None })
+    }
+
+    /// The same of a list, which is in the administrator's own log.
+    pub(crate) fn look_at_all(&self, by: &By, verb: &str) -> Result<()> {
+        match by.grants.first() {
+            Some(own) => self.look(by, own.tenant, &[own.tenant], verb),
+            None => Ok(()),
+        }
+    }
+
     /// Puts a refusal on record in the log of the user who was refused, and gives the error back.
     pub(crate) fn refuse(&self, refusal: Refusal, error: Error) -> Error {
         if !self.is_read_only() {
@@ -550,8 +608,7 @@ impl Inner {
             record: None,
             payload: payload.finish(),
         };
-        let actor = Actor::user(refusal.mark);
-        match self.write(refusal.user, actor, |unit| unit.audit(refusal.user, &event)) {
+        match self.write(refusal.user, refusal.actor.clone(), |unit| unit.audit(refusal.user, &event)) {
             Ok(()) => {}
             Err(error @ Error::Corrupt { .. }) => {
                 tracing::warn!(%error, "a refusal is in no log, since the log itself can not be reached");

@@ -8,6 +8,7 @@ pub(crate) mod connection;
 mod directory;
 mod file;
 mod inner;
+mod invitations;
 mod lock;
 mod moves;
 mod open;
@@ -15,6 +16,7 @@ mod part;
 mod pool;
 mod quotas;
 mod readers;
+mod scopes;
 mod spread;
 mod sql;
 #[cfg(test)]
@@ -24,28 +26,29 @@ mod transfer;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(crate) use access::Grant;
+pub(crate) use access::{By, Grant, Right};
 pub use builder::Builder;
 #[cfg(feature = "sqlcipher")]
 pub use cipher::Key;
 pub use connection::Durability;
 pub use directory::{Organizations, Users};
 pub(crate) use file::StoreFile;
-pub(crate) use inner::Refusal;
-pub(crate) use inner::{Begun, Inner};
+pub(crate) use inner::{Begun, Inner, Looked, Refusal};
 pub use moves::{MoveProgress, Partition, Partitions, RepartitionProgress};
 pub use readers::PoolClass;
 pub(crate) use readers::Snapshot;
+pub(crate) use scopes::Asking;
 pub(crate) use sql::SqlReader;
 
+use crate::admin::AdminSession;
 use crate::check::Report;
+use crate::commit::Actor;
 use crate::entity::Definition;
 use crate::error::{Error, Result};
-use crate::identity::{Mark, OrganizationId, UserId};
+use crate::identity::UserId;
 use crate::monitor::{SlowOperation, Stats};
-use crate::schema::identities::{self, StoredUser};
 use crate::scope::Scope;
-use crate::session::{OrganizationSession, ReferenceSession, TenantSession};
+use crate::session::{ReferenceSession, TenantSession};
 
 /// An open store: one SQLite file that many tenants share and none of them sees the others in.
 ///
@@ -109,90 +112,44 @@ impl Store {
     /// [`Error::UnknownUser`], or [`Error::Disabled`], which is noted in the user's log.
     pub fn session(&self, user: &impl AsRef<UserId>) -> Result<TenantSession> {
         let id = user.as_ref();
-        let (scope, grant) = self
-            .inner
-            .read(|connection| {
-                let StoredUser { key, mark, .. } = identities::find_user(connection, id)?;
-                let grant = self.inner.grants.take(key);
-                if identities::find_user(connection, id)?.value.disabled {
-                    return Ok(Err((key, mark)));
-                }
-                Ok(Ok((Scope::User { user: id.clone(), key, mark }, grant)))
-            })?
-            .map_err(|(user, mark)| {
-                self.inner.refuse(
-                    Refusal { user, mark, outcome: "disabled", what: None },
-                    Error::Disabled { id: id.to_string() },
-                )
-            })?;
-        Ok(TenantSession::new(Arc::clone(&self.inner), scope, vec![grant]))
+        let (scope, grant, disabled) = self.inner.user_scope(id)?;
+        if disabled {
+            let user = grant.tenant;
+            let actor = Actor { user: scope.mark(), admin: None };
+            let refusal = Refusal { user, actor, outcome: "disabled", what: None };
+            return Err(self.inner.refuse(refusal, Error::Disabled { id: id.to_string() }));
+        }
+        Ok(TenantSession::new(Arc::clone(&self.inner), scope, vec![grant], None))
     }
 
-    pub(crate) fn session_in(
-        inner: &Arc<Inner>,
-        user: &UserId,
-        mark: Mark,
-        user_grant: Arc<Grant>,
-        organization: &OrganizationId,
-    ) -> Result<OrganizationSession> {
-        let user_key = user_grant.tenant;
-        let not_member =
-            || Error::NotMember { user: user.to_string(), organization: organization.to_string() };
-        let outcome = inner.read(|connection| {
-            // An organization that does not exist and one that the user is not in are the same.
-            let Some(found) = absent_as_none(identities::find_organization(connection, organization))? else {
-                return Ok(Err("not_member"));
-            };
-            let Some(member) = identities::find_member(connection, found.key, user_key)? else {
-                return Ok(Err("not_member"));
-            };
-            let grants = vec![user_grant, inner.grants.take(found.key), inner.grants.take(member.key)];
-            // Looked up again, now that the grants are taken.
-            match identities::find_member(connection, found.key, user_key)? {
-                Some(member) if member.active => {}
-                _ => return Ok(Err("not_member")),
-            }
-            if identities::find_organization(connection, organization)?.value.disabled {
-                return Ok(Err("disabled"));
-            }
-            let scope = Scope::Organization {
-                user: user.clone(),
-                user_key,
-                mark,
-                organization: organization.clone(),
-                organization_key: found.key,
-                member_key: member.key,
-            };
-            Ok(Ok((scope, grants)))
-        })?;
-        match outcome {
-            Ok((scope, grants)) => Ok(OrganizationSession::new(Arc::clone(inner), scope, grants)),
-            Err(outcome) => {
-                let error = if outcome == "disabled" {
-                    Error::Disabled { id: organization.to_string() }
-                } else {
-                    not_member()
-                };
-                let what = Some(("organization", organization.to_string()));
-                Err(inner.refuse(Refusal { user: user_key, mark, outcome, what }, error))
-            }
-        }
+    /// A session for administering the store, if the user is a store admin
+    /// ([`Users::set_role`]). The reason stands in the log of every tenant that it touches; opening it
+    /// is an entry in the admin's own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AccessDenied`] if the user is no store admin and [`Error::Disabled`], which are noted
+    /// in the user's log; [`Error::UnknownUser`]; [`Error::InvalidInput`] for a reason that is empty, of
+    /// more than 1,000 bytes or with control characters; [`Error::ReadOnly`] in a store that can't put
+    /// it on record.
+    pub fn admin(&self, user: &impl AsRef<UserId>, reason: &str) -> Result<AdminSession> {
+        AdminSession::open(&self.inner, user.as_ref(), reason)
     }
 
     /// The session that writes reference entities, as the application itself.
     #[must_use]
     pub fn reference(&self) -> ReferenceSession {
-        ReferenceSession::new(Arc::clone(&self.inner), Scope::Reference, Vec::new())
+        ReferenceSession::new(Arc::clone(&self.inner), Scope::Reference, Vec::new(), None)
     }
 
     /// Users: create, rename, disable, list.
     pub fn users(&self) -> Users<'_> {
-        Users::new(&self.inner)
+        Users::new(&self.inner, By::default())
     }
 
     /// Organizations and their members.
     pub fn organizations(&self) -> Organizations<'_> {
-        Organizations::new(&self.inner)
+        Organizations::new(&self.inner, By::default())
     }
 
     /// The definitions of all entities that the store holds.

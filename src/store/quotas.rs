@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Inner;
+use super::access::By;
 use crate::audit::payload::PayloadWriter;
-use crate::commit::{self, Actor, Event, unsigned_count};
+use crate::commit::{self, Event, unsigned_count};
 use crate::entity::{Tenancy, Value};
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
@@ -28,9 +29,10 @@ impl Owner {
 
 impl Inner {
     /// Gives a tenant a quota of its own, or takes it away.
-    pub(super) fn set_quota(&self, owner: Owner, entity: &str, quota: Option<Quota>) -> Result<()> {
+    pub(super) fn set_quota(&self, by: &By, owner: Owner, entity: &str, quota: Option<Quota>) -> Result<()> {
         let table = self.owned(owner.tenancy, entity)?;
-        self.write(owner.home, Actor::default(), |unit| {
+        self.write(owner.home, by.actor.clone(), |unit| {
+            by.check()?;
             let before = unit.set_quota(owner.tenant, table.key, quota)?;
             let (rows_before, bytes_before) = before.map(Quota::stored).unzip();
             let (rows, bytes) = quota.map(Quota::stored).unzip();

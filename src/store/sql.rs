@@ -163,6 +163,10 @@ impl Inner {
                 };
                 Some(self.read(all)?)
             }
+            Scope::Administered { key, .. } => {
+                views.push(log_view("audit", *key));
+                None
+            }
             Scope::Reference => {
                 views.push(log_view("audit", TenantKey::REFERENCE));
                 None

@@ -3,8 +3,8 @@
 //! The model of a tenant is a private map in memory (`tenant.rs`). Random steps (`steps.rs`) run
 //! on the store and on the models: every verb, through derived types and by name, in transactions
 //! that commit, fail and panic, in sessions of users and of organizations' members, with ids of
-//! other tenants among the ones that are tried, while memberships end, users are disabled and quotas
-//! change. After every step the answers are compared: values, order, counts, bytes, errors, ids, audit
+//! other tenants among the ones that are tried, while memberships end, users are disabled, quotas
+//! change, and a store admin acts in tenants' names. After every step the answers are compared: values, order, counts, bytes, errors, ids, audit
 //! entries.
 //!
 //! A case runs its steps in several [`Setting`]s: interleaved on one thread, and with each world of
@@ -28,10 +28,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::collection::vec;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};
-use tenantry::{Durability, Partitioning, Store, UserId};
+use tenantry::{Durability, Partitioning, Store, StoreRole, UserId};
 
 use steps::{Step, growth, step};
-use world::{Rumours, USERS, World};
+use world::{ROOT, Rumours, USERS, World};
 
 /// The files that a store is spread over.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,6 +66,8 @@ fn worlds(store: &Store, count: usize) -> Vec<World> {
     for user in USERS {
         store.users().create(&UserId::new(user).unwrap()).unwrap();
     }
+    let root = store.users().create(&UserId::new(ROOT).unwrap()).unwrap();
+    store.users().set_role(&root, StoreRole::Admin).unwrap();
     (0..count)
         .map(|number| match number {
             0 => World::user(store, "zoë"),

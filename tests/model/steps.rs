@@ -10,6 +10,8 @@ pub struct Step {
     pub entity: Index,
     /// Through the derived type, where there is one, or by name.
     pub typed: bool,
+    /// By a store admin, in the tenant's name.
+    pub admin: bool,
     pub verb: Verb,
 }
 
@@ -237,6 +239,7 @@ fn verb(transactions: bool) -> BoxedStrategy<Verb> {
             session,
             entity,
             typed: false,
+            admin: false,
             verb: Verb::Transaction(steps, ending),
         });
     prop_oneof![
@@ -286,7 +289,7 @@ pub fn growth(transactions: bool) -> BoxedStrategy<Step> {
 }
 
 fn step_of(verb: BoxedStrategy<Verb>) -> BoxedStrategy<Step> {
-    (any::<Index>(), any::<Index>(), any::<bool>(), verb)
-        .prop_map(|(session, entity, typed, verb)| Step { session, entity, typed, verb })
+    (any::<Index>(), any::<Index>(), any::<bool>(), proptest::bool::weighted(0.1), verb)
+        .prop_map(|(session, entity, typed, admin, verb)| Step { session, entity, typed, admin, verb })
         .boxed()
 }

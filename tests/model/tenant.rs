@@ -33,6 +33,7 @@ pub struct Row {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     pub actor: Option<String>,
+    pub admin: Option<String>,
     pub action: String,
     pub entity: Option<String>,
     pub record: Option<Uuid>,
@@ -44,6 +45,10 @@ pub struct Entry {
 pub struct Tenant {
     rows: BTreeMap<&'static str, BTreeMap<Uuid, Row>>,
     pub log: Vec<Entry>,
+    /// The store admin who acts in its name at the moment.
+    pub admin: Option<&'static str>,
+    /// How often its log says that an admin looked.
+    pub looks: usize,
     /// The tenant's own quotas.
     pub quotas: BTreeMap<&'static str, Limits>,
     next_number: u64,
@@ -281,6 +286,7 @@ impl Tenant {
     ) {
         self.log.push(Entry {
             actor: Some(actor.to_owned()),
+            admin: self.admin.map(str::to_owned),
             action: action.to_owned(),
             entity: Some(spec.name.to_owned()),
             record: Some(record),

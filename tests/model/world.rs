@@ -7,9 +7,9 @@ use std::sync::Mutex;
 
 use proptest::sample::Index;
 use tenantry::{
-    AuditEntry, Cursor, Dynamic, Error, Fields, Filter, Id, Order, OrganizationId, OrganizationSession,
-    QuotaKind, Record, Result, Role, Store, Target, Tenancy, TenantSession, Timestamp, Upserted, Usage,
-    UserId, Uuid, Value, Verbs, column,
+    AdminSession, AuditEntry, Cursor, Dynamic, Error, Fields, Filter, Id, Order, OrganizationId,
+    OrganizationSession, QuotaKind, Record, Result, Role, Store, Target, Tenancy, TenantSession, Timestamp,
+    Upserted, Usage, UserId, Uuid, Value, Verbs, column,
 };
 
 use crate::spec::{CHOICES, Kind, Limits, SPECS, Spec, TypedVerbs, Values, fields, quota};
@@ -23,6 +23,9 @@ pub type Rumours = Mutex<Vec<Uuid>>;
 
 /// All users of the store, so that a member reference can name one who is no member.
 pub const USERS: [&str; 6] = ["ada", "grace", "linus", "barbara", "Ada", "ada "];
+
+/// The store's admin.
+pub const ROOT: &str = "root";
 
 /// What verbs met, and how often: what no step ever reaches is not tested.
 pub static MET: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
@@ -110,12 +113,15 @@ impl World {
         match self {
             World::User { user, session, tenant, disabled } => {
                 let specs: Vec<_> = SPECS.iter().filter(|spec| spec.tenancy == Tenancy::User).collect();
+                let admin = step.admin.then(|| administer(store));
+                let users = || admin.as_ref().map_or_else(|| store.users(), AdminSession::users);
+                tenant.admin = admin.as_ref().map(|_| ROOT);
                 if let Verb::Revoke(_) = step.verb {
                     *disabled = !*disabled;
                     if *disabled {
-                        store.users().disable(user).unwrap();
+                        users().disable(user).unwrap();
                     } else {
-                        store.users().enable(user).unwrap();
+                        users().enable(user).unwrap();
                         assert_eq!(
                             told(session.count_of("task")),
                             Err(Failure::Ended),
@@ -124,16 +130,14 @@ impl World {
                         *session = store.session(user).unwrap();
                     }
                     let action = if *disabled { "user.disable" } else { "user.enable" };
-                    tenant.log.push(identity(
-                        action,
-                        [("disabled", Value::from(!*disabled), Value::from(*disabled))],
-                    ));
+                    let change = [("disabled", Value::from(!*disabled), Value::from(*disabled))];
+                    tenant.log.push(done_by(tenant.admin, identity(action, change)));
                 } else if let Verb::SetQuota(room) = step.verb {
                     let spec = *step.entity.get(&specs);
                     let limits = limits(tenant, spec, room);
-                    store.users().set_quota(user, spec.name, limits.map(quota)).unwrap();
+                    users().set_quota(user, spec.name, limits.map(quota)).unwrap();
                     set_quota(tenant, spec, limits);
-                } else if *disabled {
+                } else if *disabled && admin.is_none() {
                     assert_eq!(told(session.count_of("task")), Err(Failure::Ended));
                     assert_eq!(told(session.transaction(|_| Ok(()))), Err(Failure::Ended));
                 } else {
@@ -145,8 +149,11 @@ impl World {
                         private: None,
                         in_transaction: false,
                     };
-                    run(session, &specs, step, &mut parties, rumours, &|f| session.transaction(f));
-                    compare_log(&session.audit().list().unwrap(), &tenant.log);
+                    let acting = admin.as_ref().map(|admin| admin.session(user).unwrap());
+                    let acting = acting.as_ref().unwrap_or(session);
+                    run(acting, &specs, step, &mut parties, rumours, &|f| acting.transaction(f));
+                    let reading = if *disabled { acting } else { session };
+                    compare_log(&reading.audit().list().unwrap(), tenant);
                 }
                 for spec in specs {
                     compare_usage(store.users().usage(user, spec.name), tenant, spec);
@@ -178,15 +185,23 @@ impl World {
                     soft_targets: BTreeSet::new(),
                     members: members.iter().filter(|m| m.active).map(|m| m.user.to_string()).collect(),
                 };
+                let admin = step.admin.then(|| administer(store));
+                let by = admin.as_ref().map(|_| ROOT);
+                tenant.admin = by;
                 let at = step.session.index(members.len());
                 let member = &mut members[at];
+                member.private.admin = by;
                 let organizations = store.organizations();
                 if !member.active {
+                    let by_admin = admin.map(|admin| admin.session_in(organization, &member.user));
+                    assert!(by_admin.is_none_or(|by_admin| by_admin.is_err()));
                     assert_eq!(told(member.session.count_of("ticket")), Err(Failure::Ended));
                     let usage = organizations.member_usage(organization, &member.user, "note");
                     assert_eq!(told(usage), Err(Failure::Ended));
                     return;
                 }
+                let changing =
+                    admin.as_ref().map_or_else(|| store.organizations(), AdminSession::organizations);
                 let specs: Vec<_> = SPECS
                     .iter()
                     .filter(|s| matches!(s.tenancy, Tenancy::Organization | Tenancy::Member))
@@ -196,11 +211,11 @@ impl World {
                     if spec.tenancy == Tenancy::Member {
                         let limits = limits(&member.private, spec, room);
                         let (user, quota) = (&member.user, limits.map(quota));
-                        organizations.set_member_quota(organization, user, spec.name, quota).unwrap();
+                        changing.set_member_quota(organization, user, spec.name, quota).unwrap();
                         set_quota(&mut member.private, spec, limits);
                     } else {
                         let limits = limits(tenant, spec, room);
-                        organizations.set_quota(organization, spec.name, limits.map(quota)).unwrap();
+                        changing.set_quota(organization, spec.name, limits.map(quota)).unwrap();
                         set_quota(tenant, spec, limits);
                     }
                     return;
@@ -213,9 +228,12 @@ impl World {
                     in_transaction: false,
                 };
                 let session = &member.session;
-                run(session, &specs, step, &mut parties, rumours, &|f| session.transaction(f));
-                compare_log(&session.audit().list().unwrap(), &tenant.log);
-                compare_log(&session.private_audit().list().unwrap(), &member.private.log);
+                let acting =
+                    admin.as_ref().map(|admin| admin.session_in(organization, &member.user).unwrap());
+                let acting = acting.as_ref().unwrap_or(session);
+                run(acting, &specs, step, &mut parties, rumours, &|f| acting.transaction(f));
+                compare_log(&session.audit().list().unwrap(), tenant);
+                compare_log(&session.private_audit().list().unwrap(), &mut member.private);
                 for spec in specs {
                     if spec.tenancy == Tenancy::Member {
                         let usage = organizations.member_usage(organization, &member.user, spec.name);
@@ -280,7 +298,17 @@ fn set_quota(tenant: &mut Tenant, spec: &'static Spec, limits: Option<Limits>) {
     let entity = Value::from(spec.name);
     let changes =
         [("entity", entity.clone(), entity), ("rows", before.0, after.0), ("bytes", before.1, after.1)];
-    tenant.log.push(identity("quota.set", changes));
+    tenant.log.push(done_by(tenant.admin, identity("quota.set", changes)));
+}
+
+fn administer(store: &Store) -> AdminSession {
+    store.admin(&UserId::new(ROOT).unwrap(), "model").unwrap()
+}
+
+/// What a store admin does to a tenant is in the admin's own name.
+fn done_by(admin: Option<&str>, entry: Entry) -> Entry {
+    let admin = admin.map(str::to_owned);
+    Entry { actor: admin.clone(), admin, ..entry }
 }
 
 /// The kept numbers are those of the rows, after every step.
@@ -953,6 +981,7 @@ fn compare_rows<S: TypedVerbs>(
 fn identity<const N: usize>(action: &str, changes: [(&str, Value, Value); N]) -> Entry {
     Entry {
         actor: None,
+        admin: None,
         action: action.to_owned(),
         entity: None,
         record: None,
@@ -970,30 +999,40 @@ fn joined(user: &UserId) -> Entry {
     )
 }
 
-/// The log says what happened, once each, and nothing else.
-fn compare_log(got: &[AuditEntry], wanted: &[Entry]) {
+/// The log says what happened, once each, and nothing else; and that an admin looked, whenever one did.
+fn compare_log(got: &[AuditEntry], tenant: &mut Tenant) {
+    let wanted = &tenant.log;
+    let looks = got.iter().filter(|entry| entry.action == "access").count();
+    assert!(
+        if tenant.admin.is_some() { looks > tenant.looks } else { looks == tenant.looks },
+        "{looks} looks"
+    );
+    tenant.looks = looks;
     assert!(got.windows(2).all(|pair| pair[1].number == pair[0].number + 1 && pair[1].clock > pair[0].clock));
     let mut got: Vec<Entry> = got
         .iter()
-        .map(|entry| {
+        .inspect(|entry| {
             assert_eq!(entry.outcome, "ok");
-            Entry {
-                actor: entry.actor.as_ref().map(UserId::to_string),
-                action: entry.action.clone(),
-                entity: entry.entity.clone(),
-                record: entry.record,
-                changes: entry
-                    .changes
-                    .iter()
-                    .flatten()
-                    .map(|change| {
-                        (
-                            change.column.clone(),
-                            (!change.redacted).then(|| (change.before.clone(), change.after.clone())),
-                        )
-                    })
-                    .collect(),
-            }
+            assert_eq!(entry.reason.is_some(), entry.admin.is_some());
+        })
+        .filter(|entry| entry.action != "access")
+        .map(|entry| Entry {
+            actor: entry.actor.as_ref().map(UserId::to_string),
+            admin: entry.admin.as_ref().map(UserId::to_string),
+            action: entry.action.clone(),
+            entity: entry.entity.clone(),
+            record: entry.record,
+            changes: entry
+                .changes
+                .iter()
+                .flatten()
+                .map(|change| {
+                    (
+                        change.column.clone(),
+                        (!change.redacted).then(|| (change.before.clone(), change.after.clone())),
+                    )
+                })
+                .collect(),
         })
         .collect();
     assert_eq!(got.len(), wanted.len(), "{got:#?}\n{wanted:#?}");
