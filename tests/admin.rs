@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod engine;
+
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -57,7 +59,7 @@ fn task(title: &str, points: i64) -> Task {
 
 /// Ada and Grace; Acme with Ada as its admin and Grace as a member; Root, who administers the store.
 fn world(partitions: Option<u32>) -> Store {
-    let mut builder = Store::builder()
+    let mut builder = engine::builder()
         .entity::<Project>()
         .entity::<Task>()
         .entity::<Ticket>()
@@ -533,7 +535,7 @@ fn invitations_make_members_and_tell_nobody_who_exists() {
 fn an_invitation_ends_by_the_clock() {
     let now = std::sync::Arc::new(Mutex::new(Timestamp::from_second(1_000_000).unwrap()));
     let clock = std::sync::Arc::clone(&now);
-    let store = Store::builder().clock(move || *clock.lock().unwrap()).temporary().unwrap();
+    let store = engine::builder().clock(move || *clock.lock().unwrap()).temporary().unwrap();
     let (ada, grace) =
         (store.users().create(&user("ada")).unwrap(), store.users().create(&user("grace")).unwrap());
     let acme = store.organizations().create(&organization("acme")).unwrap();
@@ -643,9 +645,9 @@ fn reading_a_members_records_is_on_record_and_only_reading() {
 fn a_store_that_is_only_read_gives_no_admin_a_session() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
-    let store = Store::open(&path).unwrap();
+    let store = engine::builder().open(&path).unwrap();
     let root = store.users().create(&user("root")).unwrap();
     store.users().set_role(&root, StoreRole::Admin).unwrap();
-    let reading = Store::builder().read_only().open(&path).unwrap();
+    let reading = engine::builder().read_only().open(&path).unwrap();
     assert!(matches!(reading.admin(&root, "work"), Err(Error::ReadOnly { .. })));
 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod engine;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -60,7 +62,7 @@ fn memo() -> Definition {
 }
 
 fn builder() -> tenantry::Builder {
-    Store::builder()
+    engine::builder()
         .entity::<Task>()
         .entity::<Ticket>()
         .entity::<Note>()
@@ -825,7 +827,7 @@ fn what_was_secret_is_missing_and_nothing_is_guessed() {
 
 /// Takes payloads, or whole entries, out of a user's log as retention does.
 fn forget(path: &Path, user: &str, payloads: i64, entries: i64) {
-    let file = rusqlite::Connection::open(path).unwrap();
+    let file = engine::look(path);
     let key: i64 = file.query_row("SELECT key FROM _user WHERE id = ?1", [user], |row| row.get(0)).unwrap();
     let sql = "SELECT coalesce((SELECT hash FROM _audit WHERE key = ?1 << 40 | ?2), origin) FROM _log_head WHERE tenant = ?1";
     let hash: Vec<u8> = file.query_row(sql, [key, entries], |row| row.get(0)).unwrap();
@@ -882,7 +884,7 @@ fn what_retention_took_is_missing_and_nothing_is_guessed() {
     assert_eq!(ada.audit().state_at(other, time(6)).unwrap(), StateAt::Absent);
     store.close().unwrap();
 
-    rusqlite::Connection::open(&path).unwrap().execute("DELETE FROM _audit_checkpoint", []).unwrap();
+    engine::look(&path).execute("DELETE FROM _audit_checkpoint", []).unwrap();
     forget(&path, "ada", 3, 3);
     let store = open();
     let ada = user(&store, "ada");

@@ -543,6 +543,25 @@ fn no_way_out_tells_a_secret() {
             .map(|entry| entry.change(Vault::PIN))
             .collect::<Vec<_>>(),
     );
+    let id = ada.query::<Vault>().filter(Vault::LABEL.eq("one")).one().unwrap().id;
+    let history = ada.audit().history(id).unwrap();
+    assert!(history.len() > 3);
+    out.debug("Version", &history);
+    out.debug("StateAt", &ada.audit().state_at(id, Timestamp::now()).unwrap());
+    out.debug("StateAt", &ada.audit().state_at(Id::<Fields>::from_uuid(id.uuid()), Timestamp::now()));
+    out.debug("ChangedRecord", &ada.audit().records().unwrap());
+    let refusals = ada.audit().refusals().unwrap();
+    assert!(!refusals.is_empty());
+    out.debug("Refusals", &refusals);
+    for (what, export) in [("JSON Lines", true), ("CloudEvents", false)] {
+        let mut bytes = Vec::new();
+        let audit = ada.audit();
+        let count =
+            if export { audit.export_json_lines(&mut bytes) } else { audit.export_cloud_events(&mut bytes) };
+        assert!(count.unwrap() > 20);
+        out.text(what, String::from_utf8(bytes).unwrap());
+    }
+    out.debug("AuditEntries", &ada.audit().iter().unwrap());
     out.debug("Audit", &ada.audit());
     out.debug("Verification", &ada.audit().verify().unwrap());
     let slow = store.slow_operations();
