@@ -135,6 +135,14 @@ pub enum Finding {
         /// How they differ.
         problem: &'static str,
     },
+    /// Whom the logs name is not whom the store knows: somebody changed who is whose mark.
+    #[error("{marks} marks that {problem}")]
+    Marks {
+        /// How many.
+        marks: u64,
+        /// What is wrong with them.
+        problem: &'static str,
+    },
     /// A log's chain does not add up.
     #[error("the log of {tenant}: {problem}")]
     Chain {
@@ -207,6 +215,7 @@ fn check_file(
     }
     references(connection, report)?;
     owners(connection, catalog, role, moving, report)?;
+    marks(connection, report)?;
     for tenant in tenants(connection, role)?.into_iter().filter(|tenant| !moving.contains(&tenant.key)) {
         match check_tenant(connection, catalog, &tenant, report) {
             Err(Error::Corrupt { what, .. } | Error::Schema { problem: what }) => {
@@ -319,6 +328,27 @@ fn owners(
     Ok(())
 }
 
+/// Chains bind entries to marks, and no chain says whose a mark is: that the file says in two places.
+fn marks(connection: &Connection, report: &mut Report) -> Result<()> {
+    for (sql, problem) in [
+        (
+            "SELECT count(*) FROM _user AS u LEFT JOIN _actor AS a ON a.mark = u.mark WHERE a.mark IS NULL OR a.id <> u.id",
+            "are a user's, and the logs would name somebody else",
+        ),
+        (
+            "SELECT count(*) FROM (SELECT actor AS mark FROM _audit UNION SELECT admin FROM _audit) AS m \
+             WHERE mark IS NOT NULL AND NOT EXISTS (SELECT 1 FROM _actor WHERE mark = m.mark)",
+            "a log names, and the store does not know",
+        ),
+    ] {
+        let marks: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+        if marks > 0 {
+            report.findings.push(Finding::Marks { marks: marks.unsigned_abs(), problem });
+        }
+    }
+    Ok(())
+}
+
 /// The schema against what the definitions make of an empty database.
 fn objects(connection: &Connection, catalog: &Catalog, report: &mut Report) -> Result<()> {
     let (found, expected) = (schema::objects(connection)?, schema::expected_objects(catalog)?);
@@ -399,11 +429,15 @@ struct Log {
     quotas: HashMap<String, Option<Quota>>,
     /// Whether a payload that held one is gone.
     quotas_lost: bool,
+    /// Whether entries have expired, so that it does not know of all that happened.
+    beginning_lost: bool,
 }
 
 /// What the log says a record is.
 #[derive(Default)]
 struct Replayed {
+    /// Whether earlier entries have expired: then it is at least that.
+    partial: bool,
     version: i64,
     updated: i64,
     /// The key of the user who inserted it.
@@ -423,15 +457,14 @@ fn check_tenant(
     report: &mut Report,
 ) -> Result<()> {
     report.tenants += 1;
-    let verification = verify(connection, tenant.key)?;
+    let mut verification = verify(connection, tenant.key)?;
     report.entries += verification.entries;
     report.findings.extend(
-        verification
-            .problems
+        std::mem::take(&mut verification.problems)
             .into_iter()
             .map(|problem| Finding::Chain { tenant: tenant.name.clone(), problem }),
     );
-    let mut log = replay(connection, tenant.key)?;
+    let mut log = replay(connection, tenant.key, verification.expired_entries > 0)?;
     for table in catalog.tables().iter().filter(|table| table.definition.tenancy() == tenant.tenancy) {
         check_rows(connection, table, tenant, &mut log, report)?;
     }
@@ -446,8 +479,8 @@ fn check_tenant(
 }
 
 /// The last state of each record and quota that the log speaks of.
-fn replay(connection: &Connection, tenant: TenantKey) -> Result<Log> {
-    let mut log = Log::default();
+fn replay(connection: &Connection, tenant: TenantKey, beginning_lost: bool) -> Result<Log> {
+    let mut log = Log { beginning_lost, ..Log::default() };
     StoredEntry::each(connection, tenant, |entry| {
         if entry.action == "quota.set" {
             match entry.changes() {
@@ -459,7 +492,10 @@ fn replay(connection: &Connection, tenant: TenantKey) -> Result<Log> {
         let (Some(entity), Some(record), "ok") = (&entry.entity, entry.record, entry.outcome.as_str()) else {
             return Ok(());
         };
-        let state = log.records.entry((entity.clone(), record)).or_default();
+        let state = log
+            .records
+            .entry((entity.clone(), record))
+            .or_insert_with(|| Replayed { partial: beginning_lost, ..Replayed::default() });
         match entry.action.as_str() {
             "insert" => {
                 let updated = time_of(record).as_microsecond();
@@ -488,12 +524,22 @@ fn replay(connection: &Connection, tenant: TenantKey) -> Result<Log> {
                     }
                 }
             }
-            // Deleted on purpose, or damaged, which the chain has told already.
-            Ok(None) | Err(_) => state.complete = false,
+            // Deleted on purpose, or damaged, which the chain has told already. What was known may be another now.
+            Ok(None) | Err(_) => {
+                state.complete = false;
+                state.values.clear();
+            }
         }
         Ok(())
     })?;
     Ok(log)
+}
+
+impl Replayed {
+    /// Whether a number that only grows can be the row's, as far as the log goes.
+    fn counts_to(&self, logged: i64, stored: i64) -> bool {
+        if self.partial { logged <= stored } else { logged == stored }
+    }
 }
 
 impl Log {
@@ -532,16 +578,17 @@ fn check_rows(
         in_order &= last_id < row.id;
         last_id = row.id;
         let problem = match log.records.remove(&(table.entity().to_owned(), row.id)) {
-            None => Some("there is a row, and the log knows nothing of it"),
+            None => (!log.beginning_lost).then_some("there is a row, and the log knows nothing of it"),
             Some(state) if state.deleted => Some("there is a row, and the log says it was deleted"),
-            Some(state) if state.version != row.version => {
+            Some(state) if !state.counts_to(state.version, row.version) => {
                 Some("its version is not the number of its changes in the log")
             }
-            Some(state) if state.updated != row.updated => {
+            Some(state) if !state.counts_to(state.updated, row.updated) => {
                 Some("its time of change is not the one in the log")
             }
             Some(state)
-                if table.definition.has_author()
+                if !state.partial
+                    && table.definition.has_author()
                     && !may_be(connection, state.author, row.author.as_deref())? =>
             {
                 Some("its author is not the one in the log")
@@ -578,7 +625,7 @@ fn check_rows(
     let wrong = kept.last_id.is_some_and(|kept| !in_order || kept < last_id);
     compare("order of ids", 1, 0, wrong);
     let logged = log.quotas.get(table.entity()).copied().flatten();
-    if kept.quota != logged && !log.quotas_lost {
+    if kept.quota != logged && !log.quotas_lost && !log.beginning_lost {
         report
             .findings
             .push(Finding::Quota { tenant: tenant.name.clone(), entity: table.entity().to_owned() });
@@ -604,7 +651,7 @@ fn agrees(table: &Table, values: &[Value], state: &Replayed) -> bool {
             return true;
         }
         match state.values.get(column.name()) {
-            Some(logged) => logged == value || !state.complete,
+            Some(logged) => logged == value,
             None => value.is_none() || !state.complete,
         }
     })

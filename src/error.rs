@@ -132,6 +132,16 @@ pub enum Error {
         /// The id of the user or organization.
         id: String,
     },
+    /// A bearer token was refused. The text says no more, since it may reach whoever sent the token; the reason is for
+    /// the application's operator.
+    #[error("the token was refused")]
+    Token {
+        /// What is wrong with it.
+        reason: TokenProblem,
+    },
+    /// The token from which the session was made has expired; nothing of the call was kept.
+    #[error("the session's token has expired; begin a new session with a new one")]
+    Expired,
     /// The store is open for writing elsewhere.
     #[error("{} is open for writing {holder}", path.display())]
     Locked {
@@ -265,6 +275,84 @@ impl std::fmt::Display for KeyProblem {
             }
         })
     }
+}
+
+/// Why a token was refused. For whoever runs the application: told to a stranger, it would help to forge a better one.
+///
+/// Claims are named as the `TokenVerifier` names them, and nothing else of a token is in here.
+///
+/// ```
+/// use tenantry::{Error, TokenProblem};
+/// let error = Error::Token { reason: TokenProblem::UnknownKey };
+/// assert_eq!(error.to_string(), "the token was refused");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenProblem {
+    /// It is longer than any token is read.
+    #[error("it is longer than {max} bytes")]
+    TooLong {
+        /// The most that is read.
+        max: usize,
+    },
+    /// It is not three parts of base64url, of which the first two are JSON objects.
+    #[error("it is not a signed token in compact form")]
+    Malformed,
+    /// It is encrypted, or holds another token.
+    #[error("it is encrypted, compressed or nested")]
+    Encrypted,
+    /// A member of its header or claims is there twice.
+    #[error("a member is there twice")]
+    Duplicate,
+    /// Its header asks for what is not done: an extension, or a key that comes with the token.
+    #[error("its header has {member:?}, which is not accepted")]
+    Header {
+        /// The member.
+        member: &'static str,
+    },
+    /// Its `typ` is that of another kind of token.
+    #[error("it is of another type")]
+    Type,
+    /// Its `alg` is not the algorithm of the key.
+    #[error("its algorithm is not that of the key")]
+    Algorithm,
+    /// It names a key that the set does not have: fetch the set again, but not more often than once in some minutes,
+    /// since anybody can send such a token.
+    #[error("it names a key that is not in the set")]
+    UnknownKey,
+    /// It names no key, and the set has several.
+    #[error("it names no key, and there are several")]
+    UnnamedKey,
+    /// The signature does not fit.
+    #[error("the signature does not fit")]
+    Signature,
+    /// A claim that is asked for is not there.
+    #[error("the claim {claim:?} is missing")]
+    Missing {
+        /// The claim.
+        claim: String,
+    },
+    /// A claim has a value of another kind than it should.
+    #[error("the claim {claim:?} has no valid value")]
+    Claim {
+        /// The claim.
+        claim: String,
+    },
+    /// It has expired.
+    #[error("it has expired")]
+    Expired,
+    /// It is not valid yet.
+    #[error("it is not valid yet")]
+    NotYet,
+    /// It says that it was made in the future.
+    #[error("it was made in the future")]
+    Future,
+    /// It is from somebody else than the verifier trusts.
+    #[error("it is from another issuer")]
+    Issuer,
+    /// It is for somebody else.
+    #[error("it is for another audience")]
+    Audience,
 }
 
 impl Error {

@@ -26,6 +26,10 @@ mod statement;
 mod store;
 mod sync;
 pub mod tenancy;
+#[cfg(feature = "jwt")]
+mod token;
+#[cfg(feature = "axum")]
+pub mod web;
 
 pub use jiff::Timestamp;
 pub use tenantry_derive::{Choice, Entity};
@@ -33,15 +37,15 @@ pub use uuid::Uuid;
 
 pub use admin::{AdminSession, TenantReport, TenantReportPage};
 pub use audit::{
-    AuditEntry, ChainProblem, Change, Missing, MissingColumn, Refusals, StateAt, TypedChange, Verification,
-    Version,
+    Anchor, AuditEntry, ChainProblem, Change, LogName, Missing, MissingColumn, Refusals, StateAt,
+    TypedChange, Verification, Version,
 };
 pub use check::{Finding, Report};
 pub use entity::{
     AsNested, Column, ColumnDefinition, ColumnKind, Definition, Direction, Entity, Field, Fields, Id,
     IndexDefinition, Model, Nested, OnDelete, Record, Refers, Target, Tenancy, Value,
 };
-pub use error::{Error, KeyProblem, Result};
+pub use error::{Error, KeyProblem, Result, TokenProblem};
 pub use identity::{
     Invitation, Membership, Organization, OrganizationId, Role, StoreRole, TenantName, User, UserId,
 };
@@ -61,9 +65,11 @@ pub use sql::{PlanStep, Sql, SqlCancel, SqlColumn, SqlLimits, SqlRow, SqlRows, S
 #[cfg(feature = "sqlcipher")]
 pub use store::Key;
 pub use store::{
-    Builder, Durability, MoveProgress, Organizations, Partition, Partitions, PoolClass, RepartitionProgress,
-    Store, Users,
+    Builder, Durability, ExpiredLog, LogRetention, MoveProgress, Organizations, Partition, Partitions,
+    PoolClass, RepartitionProgress, Store, Users,
 };
+#[cfg(feature = "jwt")]
+pub use token::{Algorithm, TokenVerifier};
 
 /// What the derives call. Not for anybody else.
 #[doc(hidden)]

@@ -6,7 +6,6 @@
 mod engine;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -16,8 +15,8 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 use tenantry::{
     AsNested, Audit, AuditEntry, ChangedRecord, ColumnDefinition, ColumnKind, Definition, Entity, Error,
-    Fields, Id, Missing, Nested, Organization, OrganizationId, OrganizationSession, Role, StateAt, Store,
-    StoreRole, Tenancy, TenantSession, Timestamp, UserId, Uuid, Value,
+    Fields, Id, LogRetention, Missing, Nested, Organization, OrganizationId, OrganizationSession, Role,
+    StateAt, Store, StoreRole, Tenancy, TenantSession, Timestamp, UserId, Uuid, Value,
 };
 
 #[derive(Debug, Clone, PartialEq, Entity)]
@@ -825,26 +824,10 @@ fn what_was_secret_is_missing_and_nothing_is_guessed() {
     assert!(!format!("{:?}", ada.audit().history(open).unwrap()).contains("hunter2"));
 }
 
-/// Takes payloads, or whole entries, out of a user's log as retention does.
-fn forget(path: &Path, user: &str, payloads: i64, entries: i64) {
-    let file = engine::look(path);
-    let key: i64 = file.query_row("SELECT key FROM _user WHERE id = ?1", [user], |row| row.get(0)).unwrap();
-    let sql = "SELECT coalesce((SELECT hash FROM _audit WHERE key = ?1 << 40 | ?2), origin) FROM _log_head WHERE tenant = ?1";
-    let hash: Vec<u8> = file.query_row(sql, [key, entries], |row| row.get(0)).unwrap();
-    let sql = "INSERT INTO _audit_checkpoint (tenant, payloads, entries, hash) VALUES (?1, ?2, ?3, ?4)";
-    file.execute(sql, rusqlite::params![key, payloads, entries, hash]).unwrap();
-    let sql = "UPDATE _audit SET salt = NULL, body = NULL WHERE key BETWEEN ?1 AND ?2";
-    file.execute(sql, [key << 40, key << 40 | payloads]).unwrap();
-    file.execute("DELETE FROM _audit WHERE key BETWEEN ?1 AND ?2", [key << 40, key << 40 | entries]).unwrap();
-}
-
 #[test]
 fn what_retention_took_is_missing_and_nothing_is_guessed() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
     let hand = Hand::new();
-    let open = || hand.give(builder()).open(&path).unwrap();
-    let store = open();
+    let store = hand.give(builder()).temporary().unwrap();
     let ada = user(&store, "ada");
     // Entry 2 inserts, 3 and 4 change, 5 inserts another, 6 deletes it.
     let turn = |micros| hand.turn(micros);
@@ -861,11 +844,9 @@ fn what_retention_took_is_missing_and_nothing_is_guessed() {
     let time = |entry: i64| at(START + 1_000_000 * (entry - 1));
     assert_eq!(ada.audit().list().unwrap()[5].time, time(6));
     assert_eq!(ada.audit().state_at(id, time(3)).unwrap().value().unwrap().points, 2);
-    store.close().unwrap();
 
-    forget(&path, "ada", 3, 0);
-    let store = open();
-    let ada = user(&store, "ada");
+    let old = LogRetention { payloads_before: Some(time(4)), ..LogRetention::default() };
+    assert_eq!(store.users().expire_log(ada.user(), old).unwrap().payloads, 3);
     assert!(ada.audit().verify().unwrap().is_intact());
     assert_eq!(ada.audit().state_at(id, time(1)).unwrap(), StateAt::Absent, "the entries are still there");
     let StateAt::Partial { known, missing } = ada.audit().state_at(id, time(3)).unwrap() else { panic!() };
@@ -882,12 +863,9 @@ fn what_retention_took_is_missing_and_nothing_is_guessed() {
     assert_eq!(history[0].entry.change(Task::POINTS).unwrap(), None);
     assert_eq!(ada.audit().state_at(other, time(5)).unwrap().value().unwrap().title, "other");
     assert_eq!(ada.audit().state_at(other, time(6)).unwrap(), StateAt::Absent);
-    store.close().unwrap();
 
-    engine::look(&path).execute("DELETE FROM _audit_checkpoint", []).unwrap();
-    forget(&path, "ada", 3, 3);
-    let store = open();
-    let ada = user(&store, "ada");
+    let old = LogRetention { entries_before: Some(time(4)), ..old };
+    assert_eq!(store.users().expire_log(ada.user(), old).unwrap().entries, 3);
     assert!(ada.audit().verify().unwrap().is_intact());
     assert_eq!(ada.audit().state_at(id, time(3)).unwrap(), StateAt::Unknown, "the log begins later");
     assert_eq!(ada.audit().state_at(id, time(3)).unwrap().existed(), None);
@@ -896,7 +874,7 @@ fn what_retention_took_is_missing_and_nothing_is_guessed() {
     assert_eq!(ada.audit().history(id).unwrap()[0].version, None, "which one it was, nobody knows");
     assert_eq!(ada.audit().state_at(other, time(5)).unwrap().value().unwrap().title, "other");
     let numbers: Vec<u64> = ada.audit().since(time(2)).list().unwrap().iter().map(|e| e.number).collect();
-    assert_eq!(numbers, [4, 5, 6]);
+    assert_eq!(numbers, [4, 5, 6, 7, 8], "the last two say what has expired");
     assert!(ada.audit().transaction(2).list().unwrap().is_empty());
 }
 

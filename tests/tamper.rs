@@ -2,8 +2,8 @@
 //! where it is the log: hundreds of random changes with a fixed seed, one at a time.
 //!
 //! Out of reach by design: the value of a secret column, which the log does not hold (its length
-//! counts in the tenant's bytes); and a chain that is rewritten whole with its head, which only a
-//! head kept elsewhere shows (`row_30_…` in `failure_modes_log.rs`).
+//! counts in the tenant's bytes); and a chain that is rewritten whole with its head, or cut off, which only
+//! an anchor that was kept elsewhere shows. `audit::tampering` tries that, and many thousands of changes more.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -528,6 +528,18 @@ fn check_names_what_was_done_to_the_schema_and_the_heads() {
             "INSERT INTO _audit SELECT NULL, key | 5000 << 40, txn, actor, admin, device, clock, time, action, entity, record, \
           outcome, definition, undoes, reason, commitment, previous, hash, salt, body FROM _audit LIMIT 1",
             "1 rows of the audit log have no tenant",
+        ),
+        (
+            "UPDATE _actor SET id = 'linus' WHERE id = 'ada'",
+            "1 marks that are a user's, and the logs would name somebody else",
+        ),
+        (
+            "UPDATE _actor SET id = CASE id WHEN 'ada' THEN 'grace' ELSE 'ada' END",
+            "2 marks that are a user's, and the logs would name somebody else",
+        ),
+        (
+            "PRAGMA foreign_keys = OFF; DELETE FROM _actor WHERE id = 'grace'",
+            "1 marks that a log names, and the store does not know",
         ),
         ("UPDATE _row_head SET count = count + 1", "count is kept as"),
         ("UPDATE _row_head SET last_id = zeroblob(16)", "order of ids is kept as 1"),

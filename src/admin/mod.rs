@@ -13,17 +13,20 @@ use crate::error::{Error, Result};
 use crate::identity::{OrganizationId, StoreRole, UserId, validate_reason};
 use crate::schema::identities;
 use crate::scope::Scope;
-use crate::session::{OrganizationSession, ReferenceSession, TenantSession};
+use crate::session::{Limits, OrganizationSession, ReferenceSession, TenantSession};
 use crate::store::{By, Grant, Inner, Organizations, Refusal, Right, Users};
 
-/// A store admin's session. Made by [`Store::admin`](crate::Store::admin), which checks the user's
-/// role, and by nothing else; it stops working, at its next call, when the role is taken away or the
-/// user is disabled.
+/// A store admin's session. Made by [`Store::admin`](crate::Store::admin) and `Store::admin_from_token` (feature
+/// `jwt`), which check the user's role, and by nothing else; it stops working, at its next call, when the
+/// role is taken away, the user is disabled, or the token expires.
 ///
 /// Whatever it does with a tenant is an entry in that tenant's log, which the tenant can read, with
 /// the admin's name and the reason: changes as they are, and looks as `access`. Lists of users and
-/// organizations are entries in the admin's own log. There is no call that reads the rows of all
-/// tenants: [reports](Self::report) hold one aggregate for each.
+/// organizations are entries in the admin's own log, and so is whom it looked for in vain. There is no
+/// call that reads the rows of all tenants: [reports](Self::report) hold one aggregate for each.
+///
+/// A look that can't be put on record does not happen. So its sessions read only where they could write:
+/// while a thread has a transaction open, through its handle, and else with [`Error::Busy`].
 ///
 /// ```
 /// # use tenantry::{Entity, Store, StoreRole, UserId};
@@ -49,11 +52,18 @@ pub struct AdminSession {
     store: Arc<Inner>,
     authority: Arc<Authority>,
     grant: Arc<Grant>,
+    /// Of the token that it was made from.
+    limits: Option<Arc<Limits>>,
 }
 
 impl AdminSession {
     /// Checks that the user is a store admin, and puts the opening on record in the admin's log.
-    pub(crate) fn open(store: &Arc<Inner>, user: &UserId, reason: &str) -> Result<Self> {
+    pub(crate) fn open(
+        store: &Arc<Inner>,
+        user: &UserId,
+        reason: &str,
+        limits: Option<Arc<Limits>>,
+    ) -> Result<Self> {
         validate_reason(reason)?;
         store.check_open()?;
         if store.is_read_only() {
@@ -86,14 +96,19 @@ impl AdminSession {
         }
         let mark = scope.mark().ok_or(Error::Closed)?;
         let authority = Authority { admin: user.clone(), mark, reason: reason.to_owned() };
-        let session = Self { store: Arc::clone(store), authority: Arc::new(authority), grant };
+        let session = Self { store: Arc::clone(store), authority: Arc::new(authority), grant, limits };
         session.store.look_at_all(&session.by(), "admin")?;
         Ok(session)
     }
 
     fn by(&self) -> By {
         let actor = Actor { user: Some(self.authority.mark), admin: Some(Arc::clone(&self.authority)) };
-        By { actor, name: Some(self.authority.admin.clone()), grants: Arc::new([Arc::clone(&self.grant)]) }
+        By {
+            actor,
+            name: Some(self.authority.admin.clone()),
+            grants: Arc::new([Arc::clone(&self.grant)]),
+            limits: self.limits.clone(),
+        }
     }
 
     /// The admin.
@@ -139,11 +154,14 @@ impl AdminSession {
     /// [`Error::UnknownUser`]; [`Error::AccessDenied`] once the role was taken away, as with every
     /// call here.
     pub fn session(&self, user: &impl AsRef<UserId>) -> Result<TenantSession> {
-        self.by().check()?;
-        let (scope, grant, _) = self.store.user_scope(user.as_ref())?;
+        let by = self.by();
+        by.check()?;
+        let found = self.store.user_scope(user.as_ref());
+        let (scope, grant, _) = self.store.found(&by, "session", found)?;
         let grants = vec![grant, Arc::clone(&self.grant)];
         let session =
-            TenantSession::new(Arc::clone(&self.store), scope, grants, Some(Arc::clone(&self.authority)));
+            TenantSession::new(Arc::clone(&self.store), scope, grants, Some(Arc::clone(&self.authority)))
+                .limited(self.limits.clone());
         session.core().account("session", None, None)?;
         Ok(session)
     }
@@ -161,7 +179,8 @@ impl AdminSession {
         self.session(member)?.in_organization(organization)
     }
 
-    /// The session that writes reference entities, in this admin's name.
+    /// The session that writes reference entities, in this admin's name. What it does and looks at is
+    /// in their log.
     ///
     /// # Errors
     ///
@@ -169,7 +188,11 @@ impl AdminSession {
     pub fn reference(&self) -> Result<ReferenceSession> {
         self.by().check()?;
         let (store, grants) = (Arc::clone(&self.store), vec![Arc::clone(&self.grant)]);
-        Ok(ReferenceSession::new(store, Scope::Reference, grants, Some(Arc::clone(&self.authority))))
+        let session =
+            ReferenceSession::new(store, Scope::Reference, grants, Some(Arc::clone(&self.authority)));
+        let session = session.limited(self.limits.clone());
+        session.core().account("session", None, None)?;
+        Ok(session)
     }
 
     /// One aggregate for each owner of an entity's records: how many, the sum, the smallest.

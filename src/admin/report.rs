@@ -141,9 +141,10 @@ impl<'a, M: Model> TenantReport<'a, M> {
                 ),
             ));
         }
-        self.admin.by().check()?;
+        let by = self.admin.by();
+        by.check()?;
         let wanted = limit.saturating_add(1);
-        self.admin.store.read(|connection| match &self.only {
+        let owners = self.admin.store.read(|connection| match &self.only {
             None => identities::owners(connection, tenancy, after, wanted),
             Some(names) => {
                 let mut names: Vec<&TenantName> = names.iter().filter(|name| Some(*name) > after).collect();
@@ -152,7 +153,8 @@ impl<'a, M: Model> TenantReport<'a, M> {
                 names.truncate(wanted as usize);
                 names.into_iter().map(|name| identities::owning(connection, name)).collect()
             }
-        })
+        });
+        self.admin.store.found(&by, "report", owners)
     }
 
     /// An entry in each tenant's log, before anything is looked at; in a store of one file, in one
@@ -168,8 +170,7 @@ impl<'a, M: Model> TenantReport<'a, M> {
         }
         let by = self.admin.by();
         for (home, tenants) in by_home {
-            store.account(&by.actor, home, &tenants, &looked)?;
-            by.check()?;
+            store.account(&by.actor, home, &tenants, &looked, || by.check())?;
         }
         Ok(())
     }

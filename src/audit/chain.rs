@@ -78,6 +78,9 @@ fn text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
+/// With a salt of another length the same bytes could be cut elsewhere into salt and body.
+pub(crate) const SALT_BYTES: usize = 16;
+
 /// Binds an entry to its payload; the salt keeps a deleted payload from being guessed.
 pub(crate) fn commitment(salt: &[u8], body: &[u8]) -> Hash {
     Sha256::new().chain_update(b"tenantry-payload-1").chain_update(salt).chain_update(body).finalize().into()

@@ -134,13 +134,12 @@ pub(crate) struct StoredEntry {
     pub(super) commitment: Hash,
     pub(super) previous: Hash,
     pub(super) hash: Hash,
-    pub(super) payload: Option<(Vec<u8>, Vec<u8>)>,
+    pub(super) salt: Option<Vec<u8>>,
+    pub(super) body: Option<Vec<u8>>,
 }
 
 impl StoredEntry {
     fn read(row: &Row<'_>) -> Result<Self> {
-        let salt: Option<Vec<u8>> = row.get(17)?;
-        let body: Option<Vec<u8>> = row.get(18)?;
         Ok(Self {
             number: row.get::<_, i64>(0)? & ((1 << TenantKey::NUMBER_BITS) - 1),
             txn: row.get(1)?,
@@ -159,7 +158,8 @@ impl StoredEntry {
             commitment: row.get(14)?,
             previous: row.get(15)?,
             hash: row.get(16)?,
-            payload: salt.zip(body),
+            salt: row.get(17)?,
+            body: row.get(18)?,
         })
     }
 
@@ -199,7 +199,7 @@ impl StoredEntry {
     }
 
     pub(crate) fn changes(&self) -> Result<Option<Vec<Change>>> {
-        let Some((_, body)) = &self.payload else { return Ok(None) };
+        let Some(body) = &self.body else { return Ok(None) };
         read_payload(body).map(Some).map_err(|_| Error::corrupt("an audit payload is damaged"))
     }
 

@@ -1,6 +1,8 @@
 //! The audit log: what entries say, reading them back, and proving that none was touched.
 
+mod anchor;
 pub(crate) mod chain;
+pub(crate) mod checkpoint;
 pub(crate) mod export;
 pub(crate) mod log;
 pub(crate) mod misses;
@@ -8,8 +10,11 @@ pub(crate) mod payload;
 pub(crate) mod refusals;
 pub(crate) mod span;
 pub(crate) mod state;
+#[cfg(test)]
+mod tampering;
 pub(crate) mod verify;
 
+pub use anchor::{Anchor, LogName};
 pub use refusals::Refusals;
 pub use state::{Missing, MissingColumn, StateAt, Version};
 pub use verify::{ChainProblem, Verification};

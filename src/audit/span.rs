@@ -84,6 +84,11 @@ impl Span {
         Ok(span)
     }
 
+    /// The number of the last entry that can be in it.
+    pub(crate) fn last_number(self) -> i64 {
+        self.last & ((1 << TenantKey::NUMBER_BITS) - 1)
+    }
+
     /// What is left after the entry of a number, in the direction of reading.
     pub(crate) fn after(self, number: u64, newest_first: bool) -> Self {
         let key = (self.first >> TenantKey::NUMBER_BITS << TenantKey::NUMBER_BITS)

@@ -1,8 +1,12 @@
-//! Proving that a log was not touched.
+//! Proving that a log was not touched. `docs/audit-format.md` says the same in words, and
+//! `docs/verify_audit.py` in another language.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::chain::{Hash, commitment};
+use super::anchor::{Anchor, LogName};
+use super::chain::{Hash, SALT_BYTES, commitment};
+use super::checkpoint::{Checkpoint, EXPIRE};
 use super::log::StoredEntry;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
@@ -15,6 +19,11 @@ pub struct Verification {
     pub entries: u64,
     /// The hash of the newest entry.
     pub head: [u8; 32],
+    /// Up to which number retention has deleted entries; 0 if it has deleted none. The log says so itself,
+    /// in an entry `audit.expire`.
+    pub expired_entries: u64,
+    /// Up to which number it has deleted payloads.
+    pub expired_payloads: u64,
     /// What does not add up, in the order of the log.
     pub problems: Vec<ChainProblem>,
 }
@@ -63,77 +72,245 @@ pub enum ChainProblem {
         /// The number of the last entry that is there.
         last: u64,
     },
+    /// What is said to have been deleted on purpose is not what the log's newest entry `audit.expire` says.
+    #[error(
+        "entries up to {entries} and payloads up to {payloads} are said to have expired, and the log does not say so"
+    )]
+    Checkpoint {
+        /// Up to which number entries are said to have expired.
+        entries: u64,
+        /// Up to which number payloads are.
+        payloads: u64,
+    },
+    /// The anchor is of another log, or this log was begun anew.
+    #[error("the anchor is of another log ({anchored}), or this one was begun anew")]
+    OtherLog {
+        /// The log that the anchor names.
+        anchored: LogName,
+    },
+    /// The log ends before the anchor.
+    #[error("the log ends at entry {last} and had {anchored} when the anchor was made: its end was cut off")]
+    Truncated {
+        /// The number of the last entry that is there.
+        last: u64,
+        /// The number of the anchor's entry.
+        anchored: u64,
+    },
+    /// The anchor's entry is another one now.
+    #[error("entry {number} is not the one that it was when the anchor was made: the log was written anew")]
+    Rewritten {
+        /// The number of the anchor's entry.
+        number: u64,
+    },
+    /// The anchor's entry has been deleted by retention, so that there is nothing to compare. Use one that
+    /// was made later.
+    #[error(
+        "the anchor is of entry {number}, which has expired with all up to {entries}: it proves nothing any more"
+    )]
+    AnchorExpired {
+        /// The number of the anchor's entry.
+        number: u64,
+        /// Up to which number entries have expired.
+        entries: u64,
+    },
 }
 
-/// Where a log begins, ends, and what of it is gone on purpose.
-struct Ends {
-    origin: Hash,
-    next: i64,
-    hash: Hash,
+/// Where a log begins and ends.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) origin: Hash,
+    pub(crate) next: i64,
+    pub(crate) hash: Hash,
     clock: i64,
-    payloads: i64,
-    entries: i64,
-    checkpoint: Option<Hash>,
 }
 
+/// Recomputes a log.
 pub(crate) fn verify(connection: &Connection, tenant: TenantKey) -> Result<Verification> {
+    Ok(walk(connection, tenant, None)?.0)
+}
+
+/// Recomputes a log and compares it with what was kept of it.
+pub(crate) fn verify_against(
+    connection: &Connection,
+    tenant: TenantKey,
+    log: &LogName,
+    anchor: &Anchor,
+) -> Result<Verification> {
+    let (mut verification, walk) = walk(connection, tenant, Some(anchor.number))?;
+    let last = unsigned(walk.last);
+    let problem = if *log != anchor.log || walk.ends.origin != anchor.origin {
+        Some(ChainProblem::OtherLog { anchored: anchor.log.clone() })
+    } else if anchor.number > last {
+        Some(ChainProblem::Truncated { last, anchored: anchor.number })
+    } else {
+        match walk.anchored {
+            Some(hash) if hash == anchor.hash => None,
+            Some(_) => Some(ChainProblem::Rewritten { number: anchor.number }),
+            None if anchor.number < verification.expired_entries => Some(ChainProblem::AnchorExpired {
+                number: anchor.number,
+                entries: verification.expired_entries,
+            }),
+            None => Some(ChainProblem::Rewritten { number: anchor.number }),
+        }
+    };
+    verification.problems.extend(problem);
+    Ok(verification)
+}
+
+/// Where a log stands.
+pub(crate) fn head(
+    connection: &Connection,
+    tenant: TenantKey,
+    log: LogName,
+    time: Timestamp,
+) -> Result<Anchor> {
     let ends = ends(connection, tenant)?;
-    let mut problems = Vec::new();
-    let mut previous = ends.checkpoint.unwrap_or(ends.origin);
-    let mut last = ends.entries;
-    // A log whose entries are gone keeps its clock.
-    let mut clock = ends.clock;
-    let mut count = 0;
+    Ok(Anchor { log, origin: ends.origin, number: unsigned(ends.next - 1), hash: ends.hash, time })
+}
+
+/// What is known of a log while it is read from its beginning.
+struct Walk {
+    ends: Ends,
+    checkpoint: Checkpoint,
+    /// Whether there is a row that says so.
+    has_checkpoint: bool,
+    /// The entry before the next one.
+    last: i64,
+    previous: Hash,
+    clock: i64,
+    count: u64,
+    /// The newest entry that states a checkpoint, and what it states; none if its payload can't be read.
+    stated: Option<(i64, Option<Checkpoint>)>,
+    /// The number of the entry whose hash is asked for, and that hash.
+    wanted: Option<u64>,
+    anchored: Option<Hash>,
+    problems: Vec<ChainProblem>,
+}
+
+fn walk(connection: &Connection, tenant: TenantKey, wanted: Option<u64>) -> Result<(Verification, Walk)> {
+    let ends = ends(connection, tenant)?;
+    let stored = Checkpoint::load(connection, tenant, ends.origin)?;
+    let checkpoint = stored.unwrap_or(Checkpoint::none(ends.origin));
+    let mut walk = Walk {
+        last: checkpoint.entries,
+        previous: checkpoint.hash,
+        clock: 0,
+        count: 0,
+        stated: None,
+        wanted,
+        anchored: None,
+        problems: Vec::new(),
+        has_checkpoint: stored.is_some(),
+        checkpoint,
+        ends,
+    };
+    walk.reach(checkpoint.entries, checkpoint.hash);
     StoredEntry::each(connection, tenant, |entry| {
-        count += 1;
-        let number = unsigned(entry.number);
-        if entry.number <= ends.entries {
-            // Covered by a checkpoint and not deleted yet: the chain begins behind it.
-            return Ok(());
-        }
-        if entry.number != last + 1 || entry.previous != previous {
-            problems.push(ChainProblem::Broken { number });
-        }
-        if entry.link().hash() != entry.hash {
-            problems.push(ChainProblem::Changed { number });
-        }
-        match &entry.payload {
-            Some((salt, body)) if commitment(salt, body) != entry.commitment => {
-                problems.push(ChainProblem::PayloadChanged { number })
-            }
-            None if entry.number > ends.payloads => problems.push(ChainProblem::PayloadMissing { number }),
-            _ => {}
-        }
-        previous = entry.hash;
-        last = entry.number;
-        clock = entry.clock;
+        walk.visit(&entry);
         Ok(())
     })?;
-    if last + 1 != ends.next || previous != ends.hash || clock != ends.clock {
-        problems.push(ChainProblem::Head { last: unsigned(last) });
+    walk.finish();
+    let verification = Verification {
+        entries: walk.count,
+        head: walk.previous,
+        expired_entries: unsigned(checkpoint.entries),
+        expired_payloads: unsigned(checkpoint.payloads),
+        problems: std::mem::take(&mut walk.problems),
+    };
+    Ok((verification, walk))
+}
+
+impl Walk {
+    fn visit(&mut self, entry: &StoredEntry) {
+        let first = self.count == 0;
+        self.count += 1;
+        let (number, expired) = (entry.number, self.checkpoint.entries);
+        let n = unsigned(number);
+        if first && (1..=expired).contains(&number) {
+            // Said to be gone, and not deleted yet: the oldest go first, so the rest still leads to the
+            // checkpoint.
+            self.last = number - 1;
+            self.previous = if number == 1 { self.ends.origin } else { entry.previous };
+        } else if self.last < expired && number > expired {
+            self.meet_checkpoint();
+        }
+        if number != self.last + 1 || entry.previous != self.previous {
+            self.problems.push(ChainProblem::Broken { number: n });
+        }
+        if entry.link().hash() != entry.hash {
+            self.problems.push(ChainProblem::Changed { number: n });
+        }
+        self.check_payload(entry);
+        if entry.action == EXPIRE {
+            self.stated = Some((number, Checkpoint::stated_by(entry)));
+        }
+        (self.last, self.previous, self.clock) = (number, entry.hash, entry.clock);
+        if number == expired {
+            self.meet_checkpoint();
+        }
+        self.reach(number, entry.hash);
     }
-    Ok(Verification { entries: count, head: previous, problems })
+
+    fn check_payload(&mut self, entry: &StoredEntry) {
+        let number = unsigned(entry.number);
+        match (&entry.salt, &entry.body) {
+            (Some(salt), Some(body))
+                if salt.len() == SALT_BYTES && commitment(salt, body) == entry.commitment => {}
+            (None, None) if entry.number <= self.checkpoint.payloads => {}
+            (None, None) => self.problems.push(ChainProblem::PayloadMissing { number }),
+            // Half of one is none that was written.
+            _ => self.problems.push(ChainProblem::PayloadChanged { number }),
+        }
+    }
+
+    /// From here on the log is what follows the checkpoint, whatever of the expired is left.
+    fn meet_checkpoint(&mut self) {
+        if (self.last, self.previous) != (self.checkpoint.entries, self.checkpoint.hash) {
+            let number = unsigned(self.checkpoint.entries);
+            self.problems.push(ChainProblem::Broken { number });
+        }
+        (self.last, self.previous) = (self.checkpoint.entries, self.checkpoint.hash);
+    }
+
+    fn reach(&mut self, number: i64, hash: Hash) {
+        if self.wanted == Some(unsigned(number)) {
+            self.anchored = Some(hash);
+        }
+    }
+
+    fn finish(&mut self) {
+        let ends = &self.ends;
+        if (self.last + 1, self.previous, self.clock) != (ends.next, ends.hash, ends.clock) {
+            self.problems.push(ChainProblem::Head { last: unsigned(self.last) });
+        }
+        let Checkpoint { entries, payloads, .. } = self.checkpoint;
+        let is_stated = match &self.stated {
+            None => !self.has_checkpoint,
+            Some((number, stated)) => {
+                self.has_checkpoint
+                    && *stated == Some(self.checkpoint)
+                    && (0..=payloads).contains(&entries)
+                    && payloads < *number
+            }
+        };
+        if !is_stated {
+            let (entries, payloads) = (unsigned(entries), unsigned(payloads));
+            self.problems.push(ChainProblem::Checkpoint { entries, payloads });
+        }
+    }
 }
 
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-fn ends(connection: &Connection, tenant: TenantKey) -> Result<Ends> {
-    let sql = "SELECT h.origin, h.next, h.hash, h.clock, ifnull(c.payloads, 0), ifnull(c.entries, 0), c.hash \
-               FROM _log_head AS h LEFT JOIN _audit_checkpoint AS c ON c.tenant = h.tenant WHERE h.tenant = ?1";
+/// Where a log begins and ends, as its head says.
+pub(crate) fn ends(connection: &Connection, tenant: TenantKey) -> Result<Ends> {
+    let sql = "SELECT origin, next, hash, clock FROM _log_head WHERE tenant = ?1";
     let ends = connection
         .prepare_cached(sql)?
         .query_row([tenant.get()], |row| {
-            Ok(Ends {
-                origin: row.get(0)?,
-                next: row.get(1)?,
-                hash: row.get(2)?,
-                clock: row.get(3)?,
-                payloads: row.get(4)?,
-                entries: row.get(5)?,
-                checkpoint: row.get(6)?,
-            })
+            Ok(Ends { origin: row.get(0)?, next: row.get(1)?, hash: row.get(2)?, clock: row.get(3)? })
         })
         .optional()?;
     ends.ok_or_else(|| Error::corrupt("a tenant has no log"))

@@ -13,6 +13,7 @@ use super::Writer;
 use super::heads::{self, Mark as HeadMark, RowHead};
 use super::queue::{Committer, Company, gather, roll_back_rest};
 use crate::audit::chain::{Hash, Link, commitment};
+use crate::audit::checkpoint::{Checkpoint, EXPIRE};
 use crate::entity::truncate_to_micros;
 use crate::error::{Error, Result};
 use crate::identity::{Mark, TenantKey, UserId};
@@ -406,6 +407,15 @@ impl Unit {
         head.clock = clock;
         head.hash = hash;
         Ok(())
+    }
+
+    /// Says in a tenant's log what may be gone of it from now on. Only then triggers let it go, and the log
+    /// verifies without it.
+    pub(crate) fn expire(&mut self, tenant: TenantKey, wanted: &Checkpoint) -> Result<()> {
+        let connection = self.connection()?;
+        let payload = wanted.payload(&Checkpoint::known(connection, tenant)?);
+        wanted.store(connection, tenant)?;
+        self.audit(tenant, &Event { action: EXPIRE, outcome: "ok", entity: None, record: None, payload })
     }
 
     /// By what logs name a new user.

@@ -503,6 +503,12 @@ pub(crate) fn invite(
     Ok(())
 }
 
+/// A time that no clock reaches must not read as none, which would be for ever.
+fn expiry(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>> {
+    let stored: Option<i64> = row.get(column)?;
+    stored.map(|_| time(row, column)).transpose()
+}
+
 pub(crate) fn find_invitation(
     connection: &Connection,
     organization: TenantKey,
@@ -510,10 +516,7 @@ pub(crate) fn find_invitation(
 ) -> Result<Option<StoredInvitation>> {
     let sql = "SELECT role, expires FROM _invitation WHERE organization = ?1 AND user = ?2";
     one(connection, sql, params![organization.get(), user.as_str()], |row| {
-        Ok(StoredInvitation {
-            role: Role::from_stored(&row.get::<_, String>(0)?)?,
-            expires: row.get::<_, Option<i64>>(1)?.and_then(time_from_micros),
-        })
+        Ok(StoredInvitation { role: Role::from_stored(&row.get::<_, String>(0)?)?, expires: expiry(row, 1)? })
     })
 }
 
@@ -533,9 +536,27 @@ pub(crate) fn count_admins(connection: &Connection, organization: TenantKey) -> 
     Ok(connection.prepare_cached(sql)?.query_row([organization.get()], |row| row.get(0))?)
 }
 
-pub(crate) fn count_invitations(connection: &Connection, organization: TenantKey) -> Result<i64> {
-    let sql = "SELECT count(*) FROM _invitation WHERE organization = ?1";
-    Ok(connection.prepare_cached(sql)?.query_row([organization.get()], |row| row.get(0))?)
+/// How many users an organization has invited beside this one.
+pub(crate) fn count_other_invitations(
+    connection: &Connection,
+    organization: TenantKey,
+    user: &UserId,
+) -> Result<i64> {
+    let sql = "SELECT count(*) FROM _invitation WHERE organization = ?1 AND user <> ?2";
+    let count = connection
+        .prepare_cached(sql)?
+        .query_row(params![organization.get(), user.as_str()], |row| row.get(0))?;
+    Ok(count)
+}
+
+/// Takes away an organization's invitations that nobody can accept any more; how many there were.
+pub(crate) fn remove_expired_invitations(
+    connection: &Connection,
+    organization: TenantKey,
+    now: Timestamp,
+) -> Result<usize> {
+    let sql = "DELETE FROM _invitation WHERE organization = ?1 AND expires <= ?2";
+    Ok(connection.prepare_cached(sql)?.execute(params![organization.get(), now.as_microsecond()])?)
 }
 
 /// Invitations that somebody may still accept, of an organization or to a user, in the order of the
@@ -566,7 +587,7 @@ pub(crate) fn invitations(
             user: UserId::new(row.get::<_, String>(2)?).map_err(damaged)?,
             role: Role::from_stored(&row.get::<_, String>(3)?)?,
             created: time(row, 4)?,
-            expires: row.get::<_, Option<i64>>(5)?.and_then(time_from_micros),
+            expires: expiry(row, 5)?,
         })
     })
 }

@@ -33,6 +33,17 @@ impl<'s> AuditEntries<'s> {
         Self { core, query, rest: span, batch: BATCH_MIN, buffer: VecDeque::new() }
     }
 
+    fn advance(&mut self) -> Result<Option<AuditEntry>> {
+        // Also for what was read before: a batch may be looked at for long.
+        self.core.check_time()?;
+        if self.buffer.is_empty()
+            && let Some(span) = self.rest.take()
+        {
+            self.fill(span)?;
+        }
+        Ok(self.buffer.pop_front())
+    }
+
     fn fill(&mut self, span: Span) -> Result<()> {
         let wanted = self.batch;
         self.batch = (self.batch * 2).min(BATCH_MAX);
@@ -58,13 +69,15 @@ impl Iterator for AuditEntries<'_> {
     type Item = Result<AuditEntry>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.buffer.is_empty()
-            && let Some(span) = self.rest.take()
-            && let Err(error) = self.fill(span)
-        {
-            return Some(Err(error));
+        if self.buffer.is_empty() && self.rest.is_none() {
+            return None;
         }
-        self.buffer.pop_front().map(Ok)
+        let next = self.advance();
+        if next.is_err() {
+            self.buffer.clear();
+            self.rest = None;
+        }
+        next.transpose()
     }
 }
 

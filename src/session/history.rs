@@ -14,10 +14,11 @@ use crate::audit::log::{self, LogQuery};
 use crate::audit::refusals::{Grouping, Refusals};
 use crate::audit::span::Span;
 use crate::audit::state::{Rebuild, StateAt, Step, Version};
-use crate::audit::{AuditEntry, Verification, verify};
-use crate::entity::{Entity, Id, Model, Tenancy};
+use crate::audit::{Anchor, AuditEntry, LogName, Verification, verify};
+use crate::entity::{Entity, Id, Model, Tenancy, truncate_to_micros};
 use crate::error::{Error, Result};
-use crate::identity::{TenantKey, UserId};
+use crate::identity::{TenantKey, TenantName, UserId};
+use crate::scope::Scope;
 use crate::statement::Table;
 
 /// A tenant's log, narrowed by filters. Made by `audit()` of a session.
@@ -442,6 +443,60 @@ impl<'s> Audit<'s> {
     pub fn verify(&self) -> Result<Verification> {
         let tenant = self.tenant()?;
         self.core.source()?.read(|connection| verify::verify(connection, tenant))
+    }
+
+    /// Recomputes the whole log as [`verify`](Self::verify) does, and compares it with an [`Anchor`] that
+    /// was kept elsewhere. With it a log is found whose end was cut off, or which was written anew with
+    /// right hashes.
+    ///
+    /// An anchor of an entry that retention has deleted proves nothing any more, which is a
+    /// [`ChainProblem::AnchorExpired`](crate::ChainProblem::AnchorExpired): make a new one after each
+    /// deletion.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Self::verify); also an anchor of another log is an `Ok` that says so.
+    ///
+    /// ```
+    /// # use tenantry::{Entity, Store, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// # let session = store.session(&store.users().create(&UserId::new("ada")?)?)?;
+    /// let anchor = session.audit().head()?;
+    /// session.insert(&Task { title: "Tea".into() })?;
+    /// assert!(session.audit().verify_against(&anchor)?.is_intact());
+    /// # Ok(()) }
+    /// ```
+    pub fn verify_against(&self, anchor: &Anchor) -> Result<Verification> {
+        let (tenant, log) = self.name()?;
+        self.core.source()?.read(|connection| verify::verify_against(connection, tenant, &log, anchor))
+    }
+
+    /// Where the log stands, whatever the filters, to be kept elsewhere: see [`Anchor`].
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub fn head(&self) -> Result<Anchor> {
+        let (tenant, log) = self.name()?;
+        let time = truncate_to_micros(self.core.store.now());
+        self.core.read(|connection| verify::head(connection, tenant, log, time))
+    }
+
+    /// Whose log it is; an administrator's look is on record.
+    fn name(&self) -> Result<(TenantKey, LogName)> {
+        let tenant = self.tenant()?;
+        let name = match (&*self.core.scope, self.tenancy) {
+            (_, Tenancy::Reference) | (Scope::Reference, _) => return Ok((tenant, LogName::Reference)),
+            (Scope::User { user, .. }, _) => TenantName::User(user.clone()),
+            (Scope::Organization { organization, user, .. }, Tenancy::Member) => {
+                TenantName::Member { organization: organization.clone(), user: user.clone() }
+            }
+            (Scope::Organization { organization, .. }, _) => TenantName::Organization(organization.clone()),
+            (Scope::Administered { name, .. }, _) => name.clone(),
+        };
+        Ok((tenant, LogName::Tenant(name)))
     }
 
     fn read(&self, query: &LogQuery) -> Result<Vec<AuditEntry>> {

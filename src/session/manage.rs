@@ -83,7 +83,7 @@ impl TenantSession {
     /// What every read can meet.
     pub fn invitations(&self, after: Option<&OrganizationId>, limit: u32) -> Result<Vec<Invitation>> {
         let core = self.core();
-        core.check()?;
+        core.check_for_reading()?;
         Users::new(&core.store, core.by([])).invitations(self.user(), after, limit)
     }
 
@@ -97,7 +97,9 @@ impl TenantSession {
         organization: &impl AsRef<OrganizationId>,
     ) -> Result<OrganizationSession> {
         let core = self.core();
-        core.store.accept_invitation(&core.by([]), self.user(), organization.as_ref())?;
+        core.admit(organization.as_ref())?;
+        let accepted = core.store.accept_invitation(&core.by([]), self.user(), organization.as_ref());
+        core.told("invitation.accept", accepted)?;
         self.in_organization(organization)
     }
 
@@ -108,24 +110,44 @@ impl TenantSession {
     /// [`Error::NotInvited`].
     pub fn decline_invitation(&self, organization: &impl AsRef<OrganizationId>) -> Result<()> {
         let core = self.core();
-        core.store.decline_invitation(&core.by([]), self.user(), organization.as_ref())
+        core.admit(organization.as_ref())?;
+        let declined = core.store.decline_invitation(&core.by([]), self.user(), organization.as_ref());
+        core.told("invitation.decline", declined)
     }
 }
 
 impl Core<'static> {
+    /// What a refusal tells an administrator who acts in the user's name is on record too.
+    fn told<R>(&self, by: &str, outcome: Result<R>) -> Result<R> {
+        if outcome.is_err() {
+            self.account(by, None, None)?;
+        }
+        outcome
+    }
+
     /// Who changes memberships through this session, and by what grants.
     fn by<const N: usize>(&self, more: [Arc<Grant>; N]) -> By {
         By {
             actor: self.actor(),
             name: self.scope.user().cloned(),
             grants: self.grants.iter().cloned().chain(more).collect(),
+            limits: self.limits().cloned(),
         }
     }
 }
 
 impl OrganizationAdmin {
-    fn organizations(&self) -> Result<Organizations<'_>> {
+    fn check(&self) -> Result<()> {
         self.by.check()?;
+        // In a store that another process writes, memory can't tell.
+        if self.session.core().store.is_read_only() && self.session.role()? != Role::Admin {
+            return Err(Error::AccessDenied { reason: "the right to administer has ended".to_owned() });
+        }
+        Ok(())
+    }
+
+    fn organizations(&self) -> Result<Organizations<'_>> {
+        self.check()?;
         Ok(Organizations::new(&self.session.core().store, self.by.clone()))
     }
 
@@ -211,14 +233,20 @@ impl OrganizationAdmin {
     /// store that can't put it on record.
     pub fn member_records(&self, user: &impl AsRef<UserId>, reason: &str) -> Result<MemberRecords> {
         validate_reason(reason)?;
-        self.by.check()?;
+        self.check()?;
         let core = self.session.core();
         let (scope, grant) =
             core.store.inspection((self.session.user(), &core.scope), user.as_ref(), self.organization())?;
         let grants = self.by.grants.iter().cloned().chain([grant]).collect();
         let mark = core.scope.mark().ok_or(Error::Closed)?;
-        let authority = Authority { admin: self.session.user().clone(), mark, reason: reason.to_owned() };
-        let records = MemberRecords::new(Arc::clone(&core.store), scope, grants, Some(Arc::new(authority)));
+        // A store admin who acts in the name of the organization's admin answers for it.
+        let (admin, mark) = match &self.by.actor.admin {
+            Some(authority) => (&authority.admin, authority.mark),
+            None => (self.session.user(), mark),
+        };
+        let authority = Authority { admin: admin.clone(), mark, reason: reason.to_owned() };
+        let records = MemberRecords::new(Arc::clone(&core.store), scope, grants, Some(Arc::new(authority)))
+            .limited(core.limits().cloned());
         records.core().account("session", None, None)?;
         Ok(records)
     }

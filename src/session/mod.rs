@@ -3,6 +3,7 @@
 mod dynamic;
 mod entries;
 mod history;
+mod limits;
 mod manage;
 mod query;
 mod records;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 pub use dynamic::Dynamic;
 pub use entries::AuditEntries;
 pub use history::{Audit, AuditPage, ChangedRecord};
+pub(crate) use limits::Limits;
 pub use manage::{MemberRecords, OrganizationAdmin};
 pub use query::{Joined, JoinedPage, Page, Pair, Query};
 pub use records::Records;
@@ -39,13 +41,16 @@ use crate::schema::identities;
 use crate::scope::Scope;
 use crate::sql::SqlLimits;
 use crate::statement::{Reach, Select, Table};
-use crate::store::{Asking, Begun, Grant, Inner, Looked, Right, Snapshot};
+use crate::store::{
+    Asking, Begun, By, ExpiredLog, Grant, Inner, LogRetention, Looked, Refusal, Right, Snapshot,
+};
 use crate::tenancy;
 
 /// A session bound to one tenant scope; see [`TenantSession`] and [`OrganizationSession`].
 ///
 /// Cheap to clone, `Send + Sync`. Its verbs are those of [`Verbs`]. It stops working, at its next
-/// call, when its user is disabled or its membership ends.
+/// call, when its user is disabled or its membership ends; and one from a token, with all that was made
+/// from it, when the token expires.
 pub struct Session<S: tenancy::Scope> {
     verbs: Verbs<'static, S>,
     sql_limits: SqlLimits,
@@ -72,8 +77,14 @@ impl<S: tenancy::Scope> Session<S> {
     ) -> Self {
         let sql_limits = store.sql_limits();
         let (scope, grants) = (Arc::new(scope), grants.into());
-        let core = Core { store, scope, grants, authority, executor: Executor::Store };
+        let core = Core { store, scope, grants, authority, limits: None, executor: Executor::Store };
         Self { verbs: Verbs::new(core), sql_limits }
+    }
+
+    /// The same session with what its token allows.
+    pub(crate) fn limited(mut self, limits: Option<Arc<Limits>>) -> Self {
+        self.verbs.core.limits = limits;
+        self
     }
 
     pub(crate) fn core(&self) -> &Core<'static> {
@@ -116,7 +127,9 @@ impl<S: tenancy::Scope> Session<S> {
         let unit = Mutex::new(unit);
         let outcome = { run(&Transaction::new(Verbs::new(core.within(Executor::Unit(&unit))))) };
         let unit = unit.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let result = match outcome {
+        // What is not committed when the session's token expires is not kept; and what a session rests on can
+        // end meanwhile in another file.
+        let result = match outcome.and_then(|result| core.check().map(|()| result)) {
             Ok(result) => unit.commit().map(|()| result),
             Err(error) => {
                 drop(unit);
@@ -177,6 +190,26 @@ impl<S: tenancy::Scope> Session<S> {
     }
 }
 
+impl ReferenceSession {
+    /// Deletes of the log of the reference entities what need not be kept any longer, as
+    /// [`Users::expire_log`](crate::Users::expire_log) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Users::expire_log`](crate::Users::expire_log).
+    pub fn expire_log(&self, retention: LogRetention) -> Result<ExpiredLog> {
+        let (core, log) = (self.core(), TenantKey::REFERENCE);
+        core.check()?;
+        let by = By {
+            actor: core.actor(),
+            name: None,
+            grants: Arc::clone(&core.grants),
+            limits: core.limits.clone(),
+        };
+        core.store.expire_logs(&by, log, &[log], retention)
+    }
+}
+
 impl TenantSession {
     /// The user.
     #[must_use]
@@ -188,18 +221,21 @@ impl TenantSession {
     ///
     /// # Errors
     ///
-    /// [`Error::NotMember`], whether or not the organization exists, and [`Error::Disabled`] if
-    /// it is; both are noted in the user's own log.
+    /// [`Error::NotMember`], whether or not the organization exists; [`Error::Disabled`] if
+    /// it is; [`Error::AccessDenied`] if the session is from a token that is for another organization. All are
+    /// noted in the user's own log.
     pub fn in_organization(&self, organization: &impl AsRef<OrganizationId>) -> Result<OrganizationSession> {
-        let core = self.core();
+        let (core, organization) = (self.core(), organization.as_ref());
         core.check()?;
+        core.admit(organization)?;
         let (grant, mark) = core.grants.first().zip(core.scope.mark()).ok_or(Error::Closed)?;
         let asking = Asking { user: core.user(), mark, grant: Arc::clone(grant), actor: core.actor() };
-        let (scope, mut grants) = core.store.member_scope(asking, organization.as_ref())?;
+        let (scope, mut grants) = core.store.member_scope(asking, organization)?;
         // What an administrator's session rests on beside.
         grants.extend(core.grants.iter().filter(|grant| grant.right == Right::Administer).cloned());
         let session =
-            OrganizationSession::new(Arc::clone(&core.store), scope, grants, core.authority.clone());
+            OrganizationSession::new(Arc::clone(&core.store), scope, grants, core.authority.clone())
+                .limited(core.limits.clone());
         session.core().account("session", None, None)?;
         Ok(session)
     }
@@ -224,7 +260,7 @@ impl OrganizationSession {
         }
     }
 
-    /// The user's role in the organization, now.
+    /// The user's role in the organization, now; in a session from a token, the lesser of that and the token's.
     ///
     /// # Errors
     ///
@@ -244,7 +280,7 @@ impl OrganizationSession {
             core.check_in(connection)?;
             identities::find_member(connection, organization, user)?
                 .filter(|m| m.active)
-                .map(|m| m.role)
+                .map(|m| core.narrowed(m.role))
                 .ok_or_else(not_member)
         })
     }
@@ -298,6 +334,8 @@ pub(crate) struct Core<'x> {
     grants: Arc<[Arc<Grant>]>,
     /// Of an administrator who acts for the tenant.
     authority: Option<Arc<Authority>>,
+    /// Of the token that the session was made from.
+    limits: Option<Arc<Limits>>,
     executor: Executor<'x>,
 }
 
@@ -341,6 +379,7 @@ impl<'x> Core<'x> {
             scope: Arc::clone(&self.scope),
             grants: Arc::clone(&self.grants),
             authority: self.authority.clone(),
+            limits: self.limits.clone(),
             executor,
         }
     }
@@ -355,21 +394,74 @@ impl<'x> Core<'x> {
 
     /// Whether the session is still good.
     pub(crate) fn check(&self) -> Result<()> {
+        self.check_time()?;
         match self.grants.iter().position(|grant| grant.is_revoked()) {
             None => Ok(()),
             Some(position) => Err(self.ended(position)),
         }
     }
 
-    /// In a store that another process writes, memory can't tell: ask the file.
+    /// Whether the session's token is still good.
+    fn check_time(&self) -> Result<()> {
+        self.limits.as_ref().map_or(Ok(()), |limits| limits.check())
+    }
+
+    /// Whether the session's token is for this organization. To be asked before anything is looked up, so that the answer
+    /// tells nothing of the organization.
+    fn admit(&self, organization: &OrganizationId) -> Result<()> {
+        if self.limits.as_ref().is_none_or(|limits| limits.allow(organization)) {
+            return Ok(());
+        }
+        let error = Error::AccessDenied { reason: "the token is for another organization".to_owned() };
+        Err(self.refused(("organization", organization.to_string()), error))
+    }
+
+    /// Whether the session may use what the store's records grant its user as an administrator.
+    pub(crate) fn may_act_as_admin(&self) -> bool {
+        self.limits.as_ref().is_none_or(|limits| limits.allow_admin())
+    }
+
+    /// What the session's token allows.
+    pub(crate) fn limits(&self) -> Option<&Arc<Limits>> {
+        self.limits.as_ref()
+    }
+
+    /// A role of the store's records, or less.
+    fn narrowed(&self, granted: Role) -> Role {
+        if self.may_act_as_admin() { granted } else { Role::Member }
+    }
+
+    /// Puts a refusal on record in the user's log, and gives the error back.
+    pub(crate) fn refused(&self, what: (&'static str, String), error: Error) -> Error {
+        match self.scope.user_key() {
+            Some(user) => {
+                let refusal = Refusal { user, actor: self.actor(), outcome: "not_allowed", what: Some(what) };
+                self.store.refuse(refusal, error)
+            }
+            // The application itself has no log of its own.
+            None => error,
+        }
+    }
+
+    /// Whether it is still good, now that it has waited for a connection. In a store that another process
+    /// writes, memory can't tell: ask the file.
     fn check_in(&self, connection: &Connection) -> Result<()> {
         if !self.store.is_read_only() {
-            return Ok(());
+            return self.check();
         }
         if self.store.is_spread() {
             return self.store.read(|catalog| self.check_grants(catalog));
         }
         self.check_grants(connection)
+    }
+
+    /// Whether the session is still good, before a read on a connection of its own.
+    fn check_for_reading(&self) -> Result<()> {
+        self.check()?;
+        if self.store.is_read_only() {
+            return self.store.read(|catalog| self.check_grants(catalog));
+        }
+        Ok(())
     }
 
     fn check_grants(&self, connection: &Connection) -> Result<()> {
@@ -384,7 +476,8 @@ impl<'x> Core<'x> {
     /// Why a session has ended: its grants are for the user, the organization, the membership, and
     /// what an administrator needs beside.
     fn ended(&self, position: usize) -> Error {
-        if position > 2 || self.grants[position].right == Right::Administer {
+        let administers = matches!(*self.scope, Scope::Administered { .. });
+        if administers || self.grants[position].right == Right::Administer {
             return Error::AccessDenied {
                 reason: "the right to administer has ended, or the tenant is not there any more".to_owned(),
             };
@@ -429,8 +522,14 @@ impl<'x> Core<'x> {
                 self.check()?;
                 read(borrow(view)?.connection()?)
             }
-            Executor::Unit(unit) => read(borrow(unit)?.connection()?),
+            Executor::Unit(unit) => read(self.open(unit)?.connection()?),
         }
+    }
+
+    /// The open transaction, while the session is good: that ends in another file, if at all.
+    fn open<'u>(&self, unit: &'u Mutex<Unit>) -> Result<MutexGuard<'u, Unit>> {
+        self.check()?;
+        borrow(unit)
     }
 
     /// Runs a write: in a transaction of its own, or as one step of the open one. It owns what it
@@ -454,7 +553,7 @@ impl<'x> Core<'x> {
             Executor::View(_) => Err(Error::AccessDenied {
                 reason: "a read scope only reads; write through the session or in a transaction".to_owned(),
             }),
-            Executor::Unit(unit) => borrow(unit)?.nested(|unit| write(&mut self.changes(unit))),
+            Executor::Unit(unit) => self.open(unit)?.nested(|unit| write(&mut self.changes(unit))),
         }
     }
 
@@ -475,7 +574,10 @@ impl<'x> Core<'x> {
                 self.check()?;
                 Ok(Source::View(view))
             }
-            Executor::Unit(unit) => Ok(Source::Unit(unit)),
+            Executor::Unit(unit) => {
+                self.check()?;
+                Ok(Source::Unit(unit))
+            }
         }
     }
 
@@ -498,7 +600,9 @@ impl<'x> Core<'x> {
             Executor::Store | Executor::View(_) => {
                 self.read(|connection| commit::count(connection, tenant, entity))
             }
-            Executor::Unit(unit) => commit::unsigned_count(Some(borrow(unit)?.rows(tenant, entity)?.count)),
+            Executor::Unit(unit) => {
+                commit::unsigned_count(Some(self.open(unit)?.rows(tenant, entity)?.count))
+            }
         }
     }
 
@@ -541,13 +645,17 @@ impl<'x> Core<'x> {
                 [tenant].into_iter().chain(member).collect()
             }
         };
-        let tenants: Vec<TenantKey> =
-            tenants.into_iter().filter(|tenant| *tenant != TenantKey::REFERENCE).collect();
+        // Everybody reads reference records; whoever may write them is in their log.
+        let writes_reference = matches!(*self.scope, Scope::Reference);
+        let tenants: Vec<TenantKey> = tenants
+            .into_iter()
+            .filter(|tenant| *tenant != TenantKey::REFERENCE || writes_reference)
+            .collect();
         let looked = Looked { by, entity };
         match self.executor {
             Executor::Unit(unit) => looked.write(&mut *borrow(unit)?, &tenants),
             Executor::Store | Executor::View(_) => {
-                self.store.account(&self.actor(), self.scope.lane(), &tenants, &looked)
+                self.store.account(&self.actor(), self.scope.lane(), &tenants, &looked, || self.check())
             }
         }
     }

@@ -587,12 +587,20 @@ impl<S: tenancy::Scope, E: Entity, P: Entity> Joined<'_, S, E, P> {
         Ok(JoinedPage { records, next })
     }
 
+    /// The other records. They can be another tenant's that this session reads: a member's record refers to
+    /// the organization's, whose log tells then what an administrator looks at, too.
     fn joined(&self, table: &Table) -> Result<statement::Joined<'_>> {
         let column = table
             .definition
             .position(self.column)
             .ok_or_else(|| crate::entity::unknown_column(&table.definition, self.column))?;
-        Ok(statement::Joined { table: self.query.core.store.table_of::<P>()?, column })
+        let core = self.query.core;
+        let other = core.store.table_of::<P>()?;
+        let tenancy = other.definition.tenancy();
+        if tenancy != table.definition.tenancy() {
+            core.account(Operation::List.as_str(), Some(tenancy), Some((other.entity(), other.version)))?;
+        }
+        Ok(statement::Joined { table: other, column })
     }
 }
 

@@ -55,6 +55,15 @@ impl<'s, M: Model> Records<'s, M> {
         })
     }
 
+    fn advance(&mut self) -> Result<Option<Record<M>>> {
+        // Also for what was read before: a batch may be looked at for long.
+        self.core.check_time()?;
+        if self.buffer.is_empty() && !self.done {
+            self.fill()?;
+        }
+        Ok(self.buffer.pop_front())
+    }
+
     fn fill(&mut self) -> Result<()> {
         self.core.check()?;
         let wanted = self.batch.min(self.left);
@@ -87,14 +96,15 @@ impl<M: Model> Iterator for Records<'_, M> {
     type Item = Result<Record<M>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.buffer.is_empty()
-            && !self.done
-            && let Err(error) = self.fill()
-        {
-            self.done = true;
-            return Some(Err(error));
+        if self.done && self.buffer.is_empty() {
+            return None;
         }
-        self.buffer.pop_front().map(Ok)
+        let next = self.advance();
+        if next.is_err() {
+            self.done = true;
+            self.buffer.clear();
+        }
+        next.transpose()
     }
 }
 

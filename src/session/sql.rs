@@ -4,7 +4,7 @@ use super::{Core, Session};
 use crate::error::{Error, Result};
 use crate::monitor::Operation;
 use crate::sql::{FixedLimits, Sql, SqlLimits};
-use crate::store::{Refusal, SqlReader};
+use crate::store::SqlReader;
 use crate::tenancy;
 
 /// Characters of a refusal that the log keeps.
@@ -76,11 +76,7 @@ impl<S: tenancy::Scope> Session<S> {
 
 impl Core<'static> {
     pub(crate) fn sql_connection(&self, fixed: FixedLimits) -> Result<SqlReader> {
-        self.check()?;
-        if self.store.is_read_only() {
-            // In a store that another process writes, memory can't tell.
-            self.store.read(|connection| self.check_grants(connection))?;
-        }
+        self.check_for_reading()?;
         self.store.sql(&self.scope, fixed)
     }
 
@@ -92,15 +88,8 @@ impl Core<'static> {
 
     /// Puts a refusal on record, and gives the error back.
     pub(crate) fn refused_sql(&self, error: Error) -> Error {
-        match self.scope.user_key() {
-            Some(user) => {
-                let told = error.to_string();
-                // It may repeat a name of any length.
-                let what = Some(("sql", told.chars().take(TOLD_MAX).collect()));
-                self.store.refuse(Refusal { user, actor: self.actor(), outcome: "not_allowed", what }, error)
-            }
-            // The application itself has no log of its own.
-            None => error,
-        }
+        // It may repeat a name of any length.
+        let told = error.to_string().chars().take(TOLD_MAX).collect();
+        self.refused(("sql", told), error)
     }
 }

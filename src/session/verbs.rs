@@ -27,7 +27,7 @@ use crate::tenancy::{self, ReadIn, WrittenIn};
 ///
 /// Every verb can meet these, and the ones that it names itself:
 ///
-/// - [`Error::Disabled`] or [`Error::NotMember`] once the session has ended;
+/// - [`Error::Disabled`] or [`Error::NotMember`] once the session has ended; [`Error::Expired`] once its token has;
 /// - [`Error::Busy`] when no connection comes free in time;
 /// - [`Error::ReadOnly`], [`Error::Full`], [`Error::Io`], [`Error::Corrupt`], [`Error::Closed`];
 /// - [`Error::Schema`] if the entity is not registered with the store.

@@ -245,8 +245,9 @@ impl<'s> SqlStream<'s> {
     }
 
     fn next_with<R>(&mut self, decode: impl FnOnce(&mut Values<'_, '_>) -> Result<R>) -> Result<Option<R>> {
+        // Also for the first row, which may have taken its time.
+        (self.check)()?;
         if !std::mem::take(&mut self.is_first) {
-            (self.check)()?;
             self.advance().map_err(|failed| match failed {
                 Failed::Error(error) | Failed::Refused(error) => error,
                 // Of a statement that runs SQLite keeps the schema.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use crate::commit::Actor;
 use crate::error::{Error, Result};
 use crate::identity::{TenantKey, UserId};
+use crate::session::Limits;
 
 /// What a session may do by a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,11 +78,16 @@ pub(crate) struct By {
     /// The id behind the actor's mark, which the log's file may not know.
     pub(crate) name: Option<UserId>,
     pub(crate) grants: Arc<[Arc<Grant>]>,
+    /// Of the token that it was made from.
+    pub(crate) limits: Option<Arc<Limits>>,
 }
 
 impl By {
-    /// Whether the grants are still good: ask again once nobody else writes.
+    /// Whether the token and the grants are still good: ask again once nobody else writes.
     pub(crate) fn check(&self) -> Result<()> {
+        if let Some(limits) = &self.limits {
+            limits.check()?;
+        }
         if self.grants.iter().any(|grant| grant.is_revoked()) {
             return Err(Error::AccessDenied {
                 reason: "the right to administer has ended, or the user was disabled".to_owned(),

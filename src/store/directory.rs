@@ -10,7 +10,7 @@ use super::access::{By, Right};
 use super::change::{Change, Mirror};
 use super::invitations::{demoted, keeps_an_admin};
 use super::quotas::Owner;
-use super::{Inner, PoolClass, absent_as_none};
+use super::{ExpiredLog, Inner, LogRetention, PoolClass, absent_as_none};
 use crate::commit::Unit;
 use crate::entity::{Tenancy, Value};
 use crate::error::{Error, Result};
@@ -43,13 +43,30 @@ impl<'s> Users<'s> {
         Self { store, by }
     }
 
-    fn key(&self, id: &UserId) -> Result<TenantKey> {
-        self.store.read(|connection| Ok(identities::find_user(connection, id)?.key))
+    fn key(&self, id: &UserId, by: &str) -> Result<TenantKey> {
+        // Whoever may not ask any more does not learn who exists.
+        self.by.check()?;
+        let found = self.store.read(|connection| Ok(identities::find_user(connection, id)?.key));
+        self.store.found(&self.by, by, found)
+    }
+
+    /// Changes something of a user; what a refusal tells an administrator is on record too.
+    fn change<R>(
+        &self,
+        id: &UserId,
+        verb: &str,
+        decide: impl FnOnce(&mut Unit) -> Result<(Change, R)>,
+    ) -> Result<R> {
+        let outcome = self.store.change(&self.by, decide);
+        if outcome.is_err() && self.by.actor.admin.is_some() {
+            self.look(id, verb)?;
+        }
+        outcome
     }
 
     /// The user's key; an administrator's look is on record.
     pub(super) fn look(&self, id: &UserId, by: &str) -> Result<TenantKey> {
-        let key = self.key(id)?;
+        let key = self.key(id, by)?;
         self.store.look(&self.by, key, &[key], by).map(|()| key)
     }
 
@@ -68,7 +85,7 @@ impl<'s> Users<'s> {
     /// [`Error::Exists`] if the id is taken.
     pub fn create(&self, id: &impl AsRef<UserId>) -> Result<User> {
         let id = id.as_ref();
-        self.store.change(&self.by, |unit| {
+        self.change(id, "user.create", |unit| {
             let (mark, created) = (unit.new_mark()?, unit.now());
             let key = identities::create_tenant(unit.connection()?, "user")?;
             identities::create_user(unit.connection()?, key, mark, id, created.as_microsecond())?;
@@ -115,7 +132,7 @@ impl<'s> Users<'s> {
     /// with control characters.
     pub fn rename(&self, id: &impl AsRef<UserId>, name: &str) -> Result<()> {
         validate_name(name)?;
-        self.store.change(&self.by, |unit| {
+        self.change(id.as_ref(), "user.rename", |unit| {
             let user = identities::find_user(unit.connection()?, id.as_ref())?;
             identities::rename_user(unit.connection()?, user.key, name)?;
             Ok((Change::new(user.key, "user.rename").field("name", user.value.name, name).name(), ()))
@@ -129,7 +146,7 @@ impl<'s> Users<'s> {
     ///
     /// [`Error::UnknownUser`].
     pub fn set_role(&self, id: &impl AsRef<UserId>, role: StoreRole) -> Result<()> {
-        self.store.change(&self.by, |unit| {
+        self.change(id.as_ref(), "user.role", |unit| {
             let user = identities::find_user(unit.connection()?, id.as_ref())?;
             identities::set_user_role(unit.connection()?, user.key, role)?;
             let change =
@@ -160,10 +177,10 @@ impl<'s> Users<'s> {
     }
 
     fn set_disabled(&self, id: &UserId, disabled: bool) -> Result<()> {
-        self.store.change(&self.by, |unit| {
+        let action = if disabled { "user.disable" } else { "user.enable" };
+        self.change(id, action, |unit| {
             let user = identities::find_user(unit.connection()?, id)?;
             identities::disable_user(unit.connection()?, user.key, disabled)?;
-            let action = if disabled { "user.disable" } else { "user.enable" };
             let change = Change::new(user.key, action).field("disabled", user.value.disabled, disabled);
             Ok((if disabled { change.revoke(user.key, Right::Reach) } else { change }, ()))
         })
@@ -186,7 +203,7 @@ impl<'s> Users<'s> {
     ///
     /// [`Error::UnknownUser`].
     pub fn set_pool(&self, id: &impl AsRef<UserId>, class: PoolClass) -> Result<()> {
-        let key = self.key(id.as_ref())?;
+        let key = self.look(id.as_ref(), "pool")?;
         self.store.set_pool(key, class);
         Ok(())
     }
@@ -213,7 +230,7 @@ impl<'s> Users<'s> {
     /// # Ok(()) }
     /// ```
     pub fn set_quota(&self, id: &impl AsRef<UserId>, entity: &str, quota: Option<Quota>) -> Result<()> {
-        let key = self.key(id.as_ref())?;
+        let key = self.key(id.as_ref(), "quota.set")?;
         self.store.set_quota(&self.by, Owner::at_home(key, Tenancy::User), entity, quota)
     }
 
@@ -235,6 +252,35 @@ impl<'s> Users<'s> {
     pub fn stats(&self, id: &impl AsRef<UserId>) -> Result<TenantStats> {
         let key = self.look(id.as_ref(), "stats")?;
         self.store.stats_of(key)
+    }
+
+    /// Deletes of a user's log what need not be kept any longer: payloads, or whole entries. The log says so
+    /// itself and stays verifiable. It takes several transactions, so that others can write in between; if it
+    /// ends in the middle, the next call finishes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUser`]; [`Error::InvalidInput`] for a time in the future; [`Error::Corrupt`] if the
+    /// log does not verify, of which nothing is deleted then; [`Error::Busy`] while the user is being moved
+    /// to another partition.
+    ///
+    /// ```
+    /// # use tenantry::{Entity, LogRetention, Store, Timestamp, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// let ada = store.users().create(&UserId::new("ada")?)?;
+    /// let session = store.session(&ada)?;
+    /// session.insert(&Task { title: "Tea".into() })?;
+    /// let old = LogRetention { payloads_before: Some(Timestamp::now()), ..LogRetention::default() };
+    /// assert_eq!(store.users().expire_log(&ada, old)?.payloads, 2);
+    /// assert!(session.audit().list()?[1].changes.is_none());
+    /// assert!(session.audit().verify()?.is_intact());
+    /// # Ok(()) }
+    /// ```
+    pub fn expire_log(&self, id: &impl AsRef<UserId>, retention: LogRetention) -> Result<ExpiredLog> {
+        let key = self.key(id.as_ref(), "audit.expire")?;
+        self.store.expire_logs(&self.by, key, &[key], retention)
     }
 
     /// The organizations that a user is a member of, and the role in each.
@@ -272,13 +318,15 @@ impl<'s> Organizations<'s> {
         Self { store, by }
     }
 
-    fn key(&self, id: &OrganizationId) -> Result<TenantKey> {
-        self.store.read(|connection| Ok(identities::find_organization(connection, id)?.key))
+    fn key(&self, id: &OrganizationId, by: &str) -> Result<TenantKey> {
+        self.by.check()?;
+        let found = self.store.read(|connection| Ok(identities::find_organization(connection, id)?.key));
+        self.store.found(&self.by, by, found)
     }
 
     /// The organization's key; an administrator's look is on record.
     pub(super) fn look(&self, id: &OrganizationId, by: &str) -> Result<TenantKey> {
-        let key = self.key(id)?;
+        let key = self.key(id, by)?;
         self.store.look(&self.by, key, &[key], by).map(|()| key)
     }
 
@@ -290,8 +338,22 @@ impl<'s> Organizations<'s> {
         self.store.read(read)
     }
 
-    pub(super) fn change<R>(&self, decide: impl FnOnce(&mut Unit) -> Result<(Change, R)>) -> Result<R> {
-        self.store.change(&self.by, decide)
+    /// Changes something of an organization.
+    pub(super) fn change<R>(
+        &self,
+        id: &OrganizationId,
+        verb: &str,
+        decide: impl FnOnce(&mut Unit) -> Result<(Change, R)>,
+    ) -> Result<R> {
+        self.told(id, verb, self.store.change(&self.by, decide))
+    }
+
+    /// What a refusal tells an administrator is on record too.
+    fn told<R>(&self, id: &OrganizationId, verb: &str, outcome: Result<R>) -> Result<R> {
+        if outcome.is_err() && self.by.actor.admin.is_some() {
+            self.look(id, verb)?;
+        }
+        outcome
     }
 
     /// Creates an organization without members.
@@ -301,7 +363,7 @@ impl<'s> Organizations<'s> {
     /// [`Error::Exists`] if the id is taken.
     pub fn create(&self, id: &impl AsRef<OrganizationId>) -> Result<Organization> {
         let id = id.as_ref();
-        self.store.change(&self.by, |unit| {
+        self.change(id, "organization.create", |unit| {
             let (connection, created) = (unit.connection()?, unit.now());
             let key = identities::create_tenant(connection, "organization")?;
             identities::create_organization(connection, key, id, created.as_microsecond())?;
@@ -330,7 +392,7 @@ impl<'s> Organizations<'s> {
     /// bytes or with control characters.
     pub fn rename(&self, id: &impl AsRef<OrganizationId>, name: &str) -> Result<()> {
         validate_name(name)?;
-        self.store.change(&self.by, |unit| {
+        self.change(id.as_ref(), "organization.rename", |unit| {
             let organization = identities::find_organization(unit.connection()?, id.as_ref())?;
             identities::rename_organization(unit.connection()?, organization.key, name)?;
             let change = Change::new(organization.key, "organization.rename");
@@ -358,10 +420,10 @@ impl<'s> Organizations<'s> {
     }
 
     fn set_disabled(&self, id: &OrganizationId, disabled: bool) -> Result<()> {
-        self.store.change(&self.by, |unit| {
+        let action = if disabled { "organization.disable" } else { "organization.enable" };
+        self.change(id, action, |unit| {
             let organization = identities::find_organization(unit.connection()?, id)?;
             identities::disable_organization(unit.connection()?, organization.key, disabled)?;
-            let action = if disabled { "organization.disable" } else { "organization.enable" };
             let change = Change::new(organization.key, action).field(
                 "disabled",
                 organization.value.disabled,
@@ -377,7 +439,7 @@ impl<'s> Organizations<'s> {
     ///
     /// [`Error::UnknownOrganization`].
     pub fn set_pool(&self, id: &impl AsRef<OrganizationId>, class: PoolClass) -> Result<()> {
-        let key = self.key(id.as_ref())?;
+        let key = self.look(id.as_ref(), "pool")?;
         self.store.set_pool(key, class);
         Ok(())
     }
@@ -396,7 +458,7 @@ impl<'s> Organizations<'s> {
         entity: &str,
         quota: Option<Quota>,
     ) -> Result<()> {
-        let key = self.key(id.as_ref())?;
+        let key = self.key(id.as_ref(), "quota.set")?;
         self.store.set_quota(&self.by, Owner::at_home(key, Tenancy::Organization), entity, quota)
     }
 
@@ -426,7 +488,7 @@ impl<'s> Organizations<'s> {
         entity: &str,
         quota: Option<Quota>,
     ) -> Result<()> {
-        let owner = self.member(organization.as_ref(), user.as_ref())?;
+        let owner = self.member(organization.as_ref(), user.as_ref(), "quota.set")?;
         self.store.set_quota(&self.by, owner, entity, quota)
     }
 
@@ -441,16 +503,33 @@ impl<'s> Organizations<'s> {
         user: &impl AsRef<UserId>,
         entity: &str,
     ) -> Result<Usage> {
-        let owner = self.member(organization.as_ref(), user.as_ref())?;
+        let owner = self.member(organization.as_ref(), user.as_ref(), "usage")?;
         self.store.look(&self.by, owner.home, &[owner.tenant], "usage")?;
         self.store.usage(owner, entity)
     }
 
-    fn member(&self, organization: &OrganizationId, user: &UserId) -> Result<Owner> {
-        self.store.read(|connection| {
+    fn member(&self, organization: &OrganizationId, user: &UserId, by: &str) -> Result<Owner> {
+        self.by.check()?;
+        let found = self.store.read(|connection| {
             let (home, _, member) = active_member(connection, organization, user)?;
             Ok(Owner { home, tenant: member.key, tenancy: Tenancy::Member })
-        })
+        });
+        self.told(organization, by, found)
+    }
+
+    /// Deletes of an organization's log, and of those of all who are or were its members, what need not be
+    /// kept any longer, as [`Users::expire_log`] does. What went, of all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownOrganization`], and as [`Users::expire_log`]; logs that came before the one that
+    /// failed are done.
+    pub fn expire_log(&self, id: &impl AsRef<OrganizationId>, retention: LogRetention) -> Result<ExpiredLog> {
+        let home = self.key(id.as_ref(), "audit.expire")?;
+        let members = self.store.read(|connection| identities::all_members(connection, home))?;
+        let members = members.into_iter().map(|(member, ..)| member.key);
+        let logs: Vec<TenantKey> = std::iter::once(home).chain(members).collect();
+        self.store.expire_logs(&self.by, home, &logs, retention)
     }
 
     /// What an organization and its members hold, and what sessions in it did since the store was
@@ -486,9 +565,9 @@ impl<'s> Organizations<'s> {
         user: &impl AsRef<UserId>,
         role: Role,
     ) -> Result<()> {
-        let user = user.as_ref();
-        self.store.change(&self.by, |unit| {
-            let organization = identities::find_organization(unit.connection()?, organization.as_ref())?.key;
+        let (organization, user) = (organization.as_ref(), user.as_ref());
+        self.change(organization, "member.add", |unit| {
+            let organization = identities::find_organization(unit.connection()?, organization)?.key;
             let added = identities::find_user(unit.connection()?, user)?;
             let key = join(unit, organization, &added, role)?;
             identities::remove_invitation(unit.connection()?, organization, user)?;
@@ -512,7 +591,7 @@ impl<'s> Organizations<'s> {
         role: Role,
     ) -> Result<()> {
         let (organization, user) = (organization.as_ref(), user.as_ref());
-        self.store.change(&self.by, |unit| {
+        self.change(organization, "member.role", |unit| {
             let (organization, StoredUser { key: user_key, mark, .. }, member) =
                 active_member(unit.connection()?, organization, user)?;
             if role != Role::Admin {
@@ -539,7 +618,7 @@ impl<'s> Organizations<'s> {
         user: &impl AsRef<UserId>,
     ) -> Result<()> {
         let (organization, user) = (organization.as_ref(), user.as_ref());
-        self.store.change(&self.by, |unit| {
+        self.change(organization, "member.remove", |unit| {
             let (organization, StoredUser { key: user_key, mark, .. }, member) =
                 active_member(unit.connection()?, organization, user)?;
             keeps_an_admin(unit.connection()?, &self.by, organization, member.role)?;

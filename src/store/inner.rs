@@ -34,6 +34,9 @@ use crate::statement::Table;
 
 /// How often a moment is looked for in which nobody changes who exists.
 const CHECKS: usize = 20;
+/// How many refused tokens are remembered.
+#[cfg(feature = "jwt")]
+const NOTED_TOKENS: usize = 1_024;
 /// How long a process that only reads waits before it looks again where a tenant is.
 const POLL: Duration = Duration::from_millis(1);
 
@@ -56,6 +59,9 @@ pub(crate) struct Inner {
     pub(crate) grants: Grants,
     pending: Mutex<Pending>,
     refusals: Mutex<Vec<Refusal>>,
+    /// Refused tokens that are in their users' logs, by hash, so that sending one again writes nothing.
+    #[cfg(feature = "jwt")]
+    pub(super) noted_tokens: Mutex<hashlink::LruCache<[u8; 32], ()>>,
     clock: Clock,
     closed: AtomicBool,
     /// How the main file is opened anew.
@@ -150,6 +156,8 @@ impl Inner {
             grants: Grants::default(),
             pending: Mutex::default(),
             refusals: Mutex::default(),
+            #[cfg(feature = "jwt")]
+            noted_tokens: Mutex::new(hashlink::LruCache::new(NOTED_TOKENS)),
             clock: parts.clock,
             closed: AtomicBool::new(false),
             #[cfg(feature = "sqlcipher")]
@@ -180,6 +188,11 @@ impl Inner {
 
     pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    #[cfg(feature = "jwt")]
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     pub(crate) fn is_read_only(&self) -> bool {
@@ -496,19 +509,30 @@ impl Inner {
         home: TenantKey,
         tenants: &[TenantKey],
         looked: &Looked<'_>,
+        is_good: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         if actor.admin.is_none() || tenants.is_empty() {
             return Ok(());
         }
-        self.write(home, actor.clone(), |unit| looked.write(unit, tenants))
+        self.write(home, actor.clone(), |unit| {
+            // Again, now that nobody else writes: the right may have ended while this waited.
+            is_good()?;
+            looked.write(unit, tenants)
+        })
     }
 
     /// The same of a user's or an organization's own affairs.
     pub(super) fn look(&self, by: &By, home: TenantKey, tenants: &[TenantKey], verb: &str) -> Result<()> {
-        if by.actor.admin.is_some() {
-            by.check()?;
+        by.check()?;
+        self.account(&by.actor, home, tenants, &Looked { by: verb, entity: None }, || by.check())
+    }
+
+    /// Whom an administrator looked for in vain is in the administrator's own log.
+    pub(crate) fn found<T>(&self, by: &By, verb: &str, outcome: Result<T>) -> Result<T> {
+        if outcome.is_err() {
+            self.look_at_all(by, verb)?;
         }
-        self.account(&by.actor, home, tenants, &Looked { by: verb, entity: None })
+        outcome
     }
 
     /// The same of a list, which is in the administrator's own log.

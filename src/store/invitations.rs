@@ -31,10 +31,10 @@ impl Organizations<'_> {
         role: Role,
         expires: Option<Timestamp>,
     ) -> Result<()> {
-        let user = user.as_ref();
-        self.change(|unit| {
+        let (organization, user) = (organization.as_ref(), user.as_ref());
+        self.change(organization, "invitation.create", |unit| {
             let (connection, now) = (unit.connection()?, unit.now());
-            let key = identities::find_organization(connection, organization.as_ref())?.key;
+            let key = identities::find_organization(connection, organization)?.key;
             if expires.is_some_and(|expires| expires <= now) {
                 return Err(Error::invalid("expires", "is in the past"));
             }
@@ -43,7 +43,9 @@ impl Organizations<'_> {
             {
                 return Err(Error::Exists { id: user.to_string() });
             }
-            if identities::count_invitations(connection, key)? >= OPEN_MAX {
+            if identities::count_other_invitations(connection, key, user)? >= OPEN_MAX
+                && identities::remove_expired_invitations(connection, key, now)? == 0
+            {
                 return Err(Error::LimitExceeded {
                     limit: "invitations",
                     problem: format!("an organization can have {OPEN_MAX} open; withdraw some first"),
@@ -68,7 +70,7 @@ impl Organizations<'_> {
         user: &impl AsRef<UserId>,
     ) -> Result<()> {
         let (organization, user) = (organization.as_ref(), user.as_ref());
-        self.change(|unit| {
+        self.change(organization, "invitation.withdraw", |unit| {
             let key = identities::find_organization(unit.connection()?, organization)?.key;
             let change = end(unit.connection()?, key, organization, user, "invitation.withdraw")?;
             Ok((change, ()))

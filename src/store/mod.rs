@@ -16,11 +16,14 @@ mod part;
 mod pool;
 mod quotas;
 mod readers;
+mod retention;
 mod scopes;
 mod spread;
 mod sql;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "jwt")]
+mod token;
 mod transfer;
 
 use std::path::Path;
@@ -37,6 +40,7 @@ pub(crate) use inner::{Begun, Inner, Looked, Refusal};
 pub use moves::{MoveProgress, Partition, Partitions, RepartitionProgress};
 pub use readers::PoolClass;
 pub(crate) use readers::Snapshot;
+pub use retention::{ExpiredLog, LogRetention};
 pub(crate) use scopes::Asking;
 pub(crate) use sql::SqlReader;
 
@@ -133,7 +137,7 @@ impl Store {
     /// more than 1,000 bytes or with control characters; [`Error::ReadOnly`] in a store that can't put
     /// it on record.
     pub fn admin(&self, user: &impl AsRef<UserId>, reason: &str) -> Result<AdminSession> {
-        AdminSession::open(&self.inner, user.as_ref(), reason)
+        AdminSession::open(&self.inner, user.as_ref(), reason, None)
     }
 
     /// The session that writes reference entities, as the application itself.

@@ -195,7 +195,8 @@ pub(super) const NO_VERSION: i64 = -1;
 /// Rows and entries of a tenant, as its heads have it.
 pub(super) fn size(connection: &Connection, tenant: TenantKey) -> Result<u64> {
     let sql = "SELECT ifnull((SELECT sum(count) FROM _row_head WHERE tenant = ?1), 0) \
-               + ifnull((SELECT next - 1 FROM _log_head WHERE tenant = ?1), 0)";
+               + ifnull((SELECT next - 1 FROM _log_head WHERE tenant = ?1), 0) \
+               - ifnull((SELECT entries FROM _audit_checkpoint WHERE tenant = ?1), 0)";
     let size: i64 = connection.prepare_cached(sql)?.query_row([tenant.get()], |row| row.get(0))?;
     Ok(size.unsigned_abs())
 }
@@ -411,7 +412,8 @@ fn clear_rows(target: &Committer, table: &Table, tenant: TenantKey) -> Result<()
     }
 }
 
-/// The log's triggers let only go what a checkpoint covers, and so one does.
+/// The log's triggers let only go what a checkpoint covers, and so one does. No chain states it, and nobody
+/// asks: the log has no head in this file any more, and a head that comes here brings its own checkpoint.
 fn clear_log(target: &Committer, tenant: TenantKey) -> Result<()> {
     loop {
         let more = target.exclusive(tenant, |writer| {

@@ -31,7 +31,7 @@ use proptest::test_runner::{Config, TestRunner};
 use tenantry::{Durability, Partitioning, Store, StoreRole, UserId};
 
 use steps::{Step, growth, step};
-use world::{ROOT, Rumours, USERS, World};
+use world::{ROOT, Rumours, USERS, World, while_busy};
 
 /// The files that a store is spread over.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -138,7 +138,7 @@ fn move_one(store: &Store, number: usize) {
     let partitions = store.partitions();
     if number % 40 == 39 {
         let partitioning = if number % 80 == 39 { Partitioning::Fixed(2) } else { Partitioning::PerTenant };
-        return partitions.repartition(partitioning, |_| {}).unwrap();
+        return while_busy(|| partitions.repartition(partitioning, |_| {}));
     }
     let users = store.users().list(None, 1_000).unwrap();
     let organizations = store.organizations().list(None, 1_000).unwrap();
@@ -146,8 +146,11 @@ fn move_one(store: &Store, number: usize) {
     let to = &names[number * 7 % names.len()].name;
     let home = number * 5 % (users.len() + organizations.len());
     match users.get(home) {
-        Some(user) => partitions.move_user(user, to, |_| {}).unwrap(),
-        None => partitions.move_organization(&organizations[home - users.len()], to, |_| {}).unwrap(),
+        Some(user) => while_busy(|| partitions.move_user(user, to, |_| {})),
+        None => {
+            let organization = &organizations[home - users.len()];
+            while_busy(|| partitions.move_organization(organization, to, |_| {}));
+        }
     }
 }
 

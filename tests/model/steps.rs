@@ -35,6 +35,8 @@ pub enum Verb {
     Revoke(Index),
     /// The application gives the tenant another quota of the entity, or takes its own away.
     SetQuota(Option<Room>),
+    /// The application lets all that the tenant's logs hold so far expire.
+    Expire,
 }
 
 /// How many more rows and bytes a tenant may have than it has.
@@ -250,6 +252,7 @@ fn verb(transactions: bool) -> BoxedStrategy<Verb> {
         }),
         1 => any::<Index>().prop_map(Verb::Revoke),
         1 => proptest::option::weighted(0.8, room()).prop_map(Verb::SetQuota),
+        1 => Just(Verb::Expire),
     ]
     .boxed()
 }

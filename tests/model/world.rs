@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use proptest::sample::Index;
 use tenantry::{
-    AdminSession, AuditEntry, Cursor, Dynamic, Error, Fields, Filter, Id, Order, OrganizationId,
-    OrganizationSession, QuotaKind, Record, Result, Role, Store, Target, Tenancy, TenantSession, Timestamp,
-    Upserted, Usage, UserId, Uuid, Value, Verbs, column,
+    AdminSession, AuditEntry, Cursor, Dynamic, Error, Fields, Filter, Id, LogRetention, Order,
+    OrganizationId, OrganizationSession, QuotaKind, Record, Result, Role, Store, Target, Tenancy,
+    TenantSession, Timestamp, Upserted, Usage, UserId, Uuid, Value, Verbs, column,
 };
 
 use crate::spec::{CHOICES, Kind, Limits, SPECS, Spec, TypedVerbs, Values, fields, quota};
@@ -137,6 +138,9 @@ impl World {
                     let limits = limits(tenant, spec, room);
                     users().set_quota(user, spec.name, limits.map(quota)).unwrap();
                     set_quota(tenant, spec, limits);
+                } else if let Verb::Expire = step.verb {
+                    let expired = while_busy(|| users().expire_log(user, so_far()));
+                    assert_eq!(expired.entries, expire(tenant));
                 } else if *disabled && admin.is_none() {
                     assert_eq!(told(session.count_of("task")), Err(Failure::Ended));
                     assert_eq!(told(session.transaction(|_| Ok(()))), Err(Failure::Ended));
@@ -179,6 +183,19 @@ impl World {
                         member.session = store.session(&user).unwrap().in_organization(organization).unwrap();
                     }
                     member.active = !was;
+                    return;
+                }
+                if let Verb::Expire = step.verb {
+                    let admin = step.admin.then(|| administer(store));
+                    let organizations =
+                        admin.as_ref().map_or_else(|| store.organizations(), AdminSession::organizations);
+                    let expired = while_busy(|| organizations.expire_log(organization, so_far()));
+                    let logs = std::iter::once(tenant).chain(members.iter_mut().map(|m| &mut m.private));
+                    let entries = logs.map(|log| {
+                        log.admin = admin.as_ref().map(|_| ROOT);
+                        expire(log)
+                    });
+                    assert_eq!(expired.entries, entries.sum::<u64>());
                     return;
                 }
                 let around = Surroundings {
@@ -299,6 +316,34 @@ fn set_quota(tenant: &mut Tenant, spec: &'static Spec, limits: Option<Limits>) {
     let changes =
         [("entity", entity.clone(), entity), ("rows", before.0, after.0), ("bytes", before.1, after.1)];
     tenant.log.push(done_by(tenant.admin, identity("quota.set", changes)));
+}
+
+fn so_far() -> LogRetention {
+    LogRetention { entries_before: Some(Timestamp::now()), ..LogRetention::default() }
+}
+
+/// What a log held goes, and it says so, unless it holds nothing but that already. How many entries.
+fn expire(tenant: &mut Tenant) -> u64 {
+    if tenant.looks == 0 && tenant.log.iter().all(|entry| entry.action == "audit.expire") {
+        // What an admin asks for is on record all the same.
+        tenant.looks = usize::from(tenant.admin.is_some());
+        return 0;
+    }
+    let gone = tenant.log.len() + tenant.looks;
+    tenant.looks = 0;
+    tenant.log = vec![done_by(tenant.admin, identity("audit.expire", []))];
+    gone as u64
+}
+
+/// A log does not shrink while its tenant moves, and a tenant does not move while its log shrinks.
+pub fn while_busy<T>(mut call: impl FnMut() -> Result<T>) -> T {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        match call() {
+            Err(Error::Busy { .. }) if Instant::now() < until => std::thread::sleep(Duration::from_millis(1)),
+            outcome => return outcome.unwrap(),
+        }
+    }
 }
 
 fn administer(store: &Store) -> AdminSession {
@@ -693,7 +738,7 @@ impl Context<'_> {
                 assert_eq!(got, wanted);
                 wanted.map(drop)
             }
-            Verb::Transaction(..) | Verb::Revoke(_) | Verb::SetQuota(_) => Ok(()),
+            Verb::Transaction(..) | Verb::Revoke(_) | Verb::SetQuota(_) | Verb::Expire => Ok(()),
         }
     }
 
@@ -1026,6 +1071,8 @@ fn compare_log(got: &[AuditEntry], tenant: &mut Tenant) {
                 .changes
                 .iter()
                 .flatten()
+                // Hashes and numbers, which verifying compares.
+                .filter(|_| entry.action != "audit.expire")
                 .map(|change| {
                     (
                         change.column.clone(),

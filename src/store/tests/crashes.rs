@@ -1,6 +1,6 @@
 //! The process ends at every moment between two commits of a change in turn: of moving a user or an
 //! organization, of spreading a store otherwise, of changing who exists, of deleting a reference
-//! record. Whatever the moment, the store opens, is clean, and every tenant is whole in one file.
+//! record, of deleting what has expired of logs. Whatever the moment, the store opens, is clean, and every tenant is whole in one file.
 //!
 //! The process that ends is this test binary again, running the one test `child`.
 
@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::{
-    AuditEntry, Builder, Durability, Entity, Error, Id, OrganizationId, Partitioning, Record, Result, Role,
-    Store, TenantSession, UserId,
+    AuditEntry, Builder, Durability, Entity, Error, Id, LogRetention, OrganizationId, Partitioning, Record,
+    Result, Role, Store, StoreRole, TenantSession, Timestamp, UserId,
 };
 
 #[derive(Debug, Clone, PartialEq, Entity)]
@@ -38,6 +38,8 @@ struct Note {
     text: String,
 }
 
+/// What an admin of the store does.
+const ADMIN: &str = "an admin changes who exists";
 const CHANGE: &str = "TENANTRY_TEST_CHANGE";
 const MOMENT: &str = "TENANTRY_TEST_MOMENT";
 const FOLDER: &str = "TENANTRY_TEST_FOLDER";
@@ -83,6 +85,14 @@ fn furnish(folder: &Path) {
         session.insert(&Ticket { title: id.into() }).unwrap();
         session.insert(&Note { text: id.into() }).unwrap();
     }
+    store.users().create(&user_id("root")).unwrap();
+    store.users().set_role(&user_id("root"), StoreRole::Admin).unwrap();
+    // Logs of which something has expired move as others do.
+    let third = session(&store, "ada").audit().list().unwrap()[2].time;
+    let old = LogRetention { payloads_before: Some(Timestamp::now()), entries_before: Some(third) };
+    assert!(store.users().expire_log(&user_id("ada"), old).unwrap().entries == 2);
+    assert!(store.organizations().expire_log(&acme(), old).unwrap().payloads > 2);
+    session(&store, "ada").insert(&Task { title: "after".into(), price: Some(kept), parent: None }).unwrap();
     // The hashes are salted, so one partition could be everybody's.
     let mut neighbours = 0;
     while store.partitions().list().unwrap().len() < 2 {
@@ -148,11 +158,28 @@ fn change(store: &Store, what: &str) -> Result<()> {
             store.users().rename(&user_id("linus"), "Linus")?;
             store.organizations().remove_member(&acme(), &user_id("linus"))
         }
+        ADMIN => {
+            let admin = store.admin(&user_id("root"), "work")?;
+            admin.users().get_or_create(&user_id("linus"))?;
+            match admin.organizations().add_member(&acme(), &user_id("linus"), Role::Admin) {
+                Ok(()) | Err(Error::Exists { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            admin.organizations().remove_member(&acme(), &user_id("linus"))
+        }
         "delete a reference record" => {
             match store.reference().query::<Currency>().filter(Currency::CODE.eq("USD")).first()? {
                 Some(record) => store.reference().delete(record.id),
                 None => Ok(()),
             }
+        }
+        "expire logs" => {
+            let now = Some(Timestamp::now());
+            let old = LogRetention { payloads_before: now, entries_before: now };
+            for id in ["ada", "grace"] {
+                store.users().expire_log(&user_id(id), old)?;
+            }
+            store.organizations().expire_log(&acme(), old).map(drop)
         }
         other => panic!("{other}"),
     }
@@ -225,6 +252,34 @@ fn assert_once_each(store: &Store) {
     assert!(!actions.is_empty() && actions.iter().copied().eq(alternate), "{actions:?}");
 }
 
+/// Whatever carried a change of the admin's out, its entry says who did it and why.
+fn assert_by_admin(store: &Store) {
+    let acme = session(store, "ada").in_organization(&acme()).unwrap().audit().list().unwrap();
+    let members = acme.into_iter().filter(|entry| entry.action.starts_with("member.")).skip(2);
+    let linus = session(store, "linus").audit().list().unwrap();
+    for entry in linus.into_iter().chain(members) {
+        assert_eq!(
+            (&entry.actor, &entry.admin),
+            (&Some(user_id("root")), &Some(user_id("root"))),
+            "{entry:?}"
+        );
+        assert_eq!(entry.reason.as_deref(), Some("work"));
+    }
+}
+
+/// What is gone is the oldest, and the log says so before anything goes.
+fn assert_expired_as_stated(logs: &[Vec<AuditEntry>], wanted: &[Vec<AuditEntry>]) {
+    for (log, wanted) in logs.iter().zip(wanted) {
+        let newest = wanted.last().unwrap().number;
+        let states = log.last().unwrap().number > newest;
+        let kept: Vec<u64> =
+            log.iter().map(|entry| entry.number).filter(|number| *number <= newest).collect();
+        let oldest = wanted.len() - kept.len();
+        assert!(kept.iter().copied().eq(wanted[oldest..].iter().map(|entry| entry.number)), "{kept:?}");
+        assert!(states || log == wanted, "{log:#?}");
+    }
+}
+
 fn at_every_moment(what: &str, durability: &str) {
     at_moments(what, durability, 1);
 }
@@ -234,6 +289,7 @@ fn at_moments(what: &str, durability: &str, step: usize) {
     let template = root.path().join("template");
     furnish(&template);
     let wanted = look(&builder(Durability::Full).open(&template).unwrap());
+    let who_exists = ["change who exists", ADMIN].contains(&what);
     for moment in (1..MOMENTS_MAX).step_by(step) {
         let folder = root.path().join(moment.to_string());
         copy(&template, &folder);
@@ -244,7 +300,11 @@ fn at_moments(what: &str, durability: &str, step: usize) {
             let report = store.check().unwrap();
             assert!(report.is_clean(), "{what}, moment {moment}: {report}");
             let mut seen = look(&store);
-            if what == "change who exists" {
+            if what == "expire logs" {
+                assert_expired_as_stated(&seen.logs, &wanted.logs);
+                seen.logs.clone_from(&wanted.logs);
+            }
+            if who_exists {
                 // What the organization's log says of others is not what this is about.
                 for (log, wanted) in seen.logs.iter_mut().zip(&wanted.logs) {
                     log.truncate(wanted.len());
@@ -257,10 +317,19 @@ fn at_moments(what: &str, durability: &str, step: usize) {
                     .unwrap_or_else(|error| panic!("{what}, again after moment {moment}: {error}"));
                 assert_eq!(store.check().unwrap().to_string().split(": ").nth(1), Some("clean"));
             }
-            if what == "change who exists" {
+            if what == "expire logs" {
+                for log in look(&store).logs {
+                    assert!(log.iter().all(|entry| entry.action == "audit.expire"), "{moment}: {log:#?}");
+                    assert!(log.last().unwrap().changes.is_some());
+                }
+            }
+            if who_exists {
                 // Partitions look at the catalog again, also at what they have carried out.
                 store.reference().insert(&Currency { code: "JPY".into() }).unwrap();
                 assert_once_each(&store);
+            }
+            if what == ADMIN {
+                assert_by_admin(&store);
             }
             store.close().unwrap();
         }
@@ -292,9 +361,20 @@ fn a_store_that_is_spread_otherwise() {
 }
 
 #[test]
+fn logs_that_expire() {
+    at_every_moment("expire logs", "full");
+    at_every_moment("expire logs", "normal");
+}
+
+#[test]
 fn a_change_of_who_exists() {
     at_every_moment("change who exists", "full");
     at_every_moment("change who exists", "normal");
+}
+
+#[test]
+fn a_change_that_an_admin_makes() {
+    at_every_moment(ADMIN, "full");
 }
 
 #[test]
