@@ -439,7 +439,7 @@ impl From<rusqlite::Error> for Error {
                 source: Some(without_text(&error)),
             },
             Some(Code::NotADatabase) => Error::Corrupt {
-                what: "the file is not a SQLite database, or is encrypted".to_owned(),
+                what: "the file is not a SQLite database, or is encrypted, or was given another key since it was opened".to_owned(),
                 source: Some(without_text(&error)),
             },
             Some(Code::TooBig) => Error::LimitExceeded {

@@ -366,6 +366,8 @@ fn a_store_that_only_reads_has_to_be_opened_anew_after_another_key() {
     assert_eq!(session.count::<Task>().unwrap(), 1);
     store.rekey(Key::raw(B)).unwrap();
     user(&store, "ada").insert(&task("later")).unwrap();
+    let error = session.list::<Task>().unwrap_err();
+    assert!(error.to_string().contains("another key since it was opened"), "{error}");
     for _ in 0..3 {
         let error = session.list::<Task>().unwrap_err();
         assert!(matches!(error, Error::Corrupt { .. } | Error::Io { .. }), "{error:?}");
@@ -462,6 +464,38 @@ fn a_key_is_not_changed_where_it_can_not_be() {
     store.close().unwrap();
     assert!(matches!(store.rekey(Key::raw(B)), Err(Error::Closed)));
     assert_eq!(user(&keyed(A).open(&path).unwrap(), "ada").count::<Task>().unwrap(), 2);
+}
+
+/// SQLCipher says nothing of a transaction that could not be written; the file does.
+#[test]
+fn a_store_goes_on_with_its_key_if_it_could_not_be_given_another() {
+    for partitions in [None, Some(2)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app");
+        let (open, main) = match partitions {
+            Some(partitions) => (keyed(A).partitions(partitions), path.join("catalog.db")),
+            None => (keyed(A), path.clone()),
+        };
+        let store = open.open(&path).unwrap();
+        furnish(&store);
+        let tool = raw(&main, A);
+        tool.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let error = store.rekey(Key::raw(B)).unwrap_err();
+        assert!(error.is_retryable(), "{error:?}");
+        drop(tool);
+        user(&store, "canary-user")
+            .update_where(Task::TITLE.starts_with("canary"), Task::NOTE.set("x"))
+            .unwrap();
+        user(&store, "another");
+        assert_furnished(&store);
+        store.close().unwrap();
+        let store = keyed(A).open(&path).unwrap();
+        assert_furnished(&store);
+        store.rekey(Key::raw(B)).unwrap();
+        assert_furnished(&store);
+        store.close().unwrap();
+        assert_furnished(&keyed(B).open(&path).unwrap());
+    }
 }
 
 /// Who reads and writes meanwhile waits, and meets nothing else.

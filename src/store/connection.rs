@@ -34,6 +34,9 @@ impl Durability {
 
 /// How long SQLite waits for a lock of another process before it says that it is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same before another key is given.
+#[cfg(feature = "sqlcipher")]
+const REKEY_TIMEOUT: Duration = Duration::from_millis(500);
 /// What the file of the write-ahead log may keep.
 const LOG_BYTES: i64 = 96 << 20;
 /// Statements that a connection keeps prepared.
@@ -110,6 +113,8 @@ pub(crate) fn checkpointer(file: &StoreFile) -> Result<Connection> {
 #[cfg(feature = "sqlcipher")]
 pub(crate) fn rekeyer(file: &StoreFile) -> Result<Connection> {
     let connection = open_file(file, READ_WRITE)?;
+    // Other tools alone can be in the way, and readers and writers wait meanwhile.
+    connection.busy_timeout(REKEY_TIMEOUT)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;

@@ -10,8 +10,6 @@ use uuid::Uuid;
 
 use super::cipher::{self, Cipher};
 use super::connection;
-#[cfg(feature = "sqlcipher")]
-use super::file::StoreFile;
 use crate::commit::{Clock, Randomness};
 use crate::entity::Definition;
 use crate::error::{Error, KeyProblem, Result};
@@ -145,15 +143,10 @@ fn wrong_key(path: &Path) -> Error {
     Error::Key { path: path.to_owned(), problem: KeyProblem::Wrong }
 }
 
-/// Whether the file, with what is in its log, is encrypted with its key.
+/// Whether the file, with what is in its log, is encrypted with a key.
 #[cfg(feature = "sqlcipher")]
-pub(super) fn check_key(file: &StoreFile) -> Result<()> {
-    let reader = connection::reader(file)?;
-    let read = reader.query_row("SELECT 1 FROM _store", [], |_| Ok(()));
-    read.map_err(|error| match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase) => wrong_key(file.path()),
-        _ => Error::from(error),
-    })
+pub(super) fn check_key(path: &Path, cipher: &Cipher) -> Result<()> {
+    inspect_header(path, connection::looking(path, cipher)?)
 }
 
 fn check_version(version: i32) -> Result<()> {

@@ -149,15 +149,14 @@ impl Part {
             let _sql = self.sql.pause(until).map_err(NotReconnected::Kept)?;
             let rekeyed = cipher::rekey(&self.file, &new);
             // Not what that says counts, but what the file holds.
-            self.file.set_cipher(new);
-            if let Err(error) = open::check_key(&self.file) {
-                self.file.set_cipher(old);
+            if let Err(error) = open::check_key(self.path(), &new) {
                 let error = rekeyed.err().unwrap_or(error);
-                return Err(match open::check_key(&self.file) {
+                return Err(match open::check_key(self.path(), &old) {
                     Ok(()) => NotReconnected::Kept(not_rekeyed(error)),
                     Err(_) => NotReconnected::Lost(error),
                 });
             }
+            self.file.set_cipher(new);
             let connection = connection::writer(&self.file, durability).map_err(NotReconnected::Lost)?;
             empty_log(&connection);
             Ok(connection)
