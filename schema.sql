@@ -196,9 +196,24 @@ BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 -- tenant. A report for administrators tells afterwards which of them were another tenant's.
 CREATE TABLE _audit_miss (
     key    INTEGER PRIMARY KEY,                 -- tenant << 40 | number
+    actor  BLOB    CHECK (length(actor) = 16),  -- mark of the user who asked; NULL: the application itself
     entity TEXT    NOT NULL,
     record BLOB    NOT NULL,
     time   INTEGER NOT NULL
+) STRICT;
+
+-- Who read a tenant's records, of entities that ask for it. Written in batches, not chained, bounded
+-- per tenant: the oldest go once there are too many, or when they are too old and new ones come.
+CREATE TABLE _audit_read (
+    key     INTEGER PRIMARY KEY,                -- tenant << 40 | number
+    time    INTEGER NOT NULL,
+    actor   BLOB    CHECK (length(actor) = 16), -- mark of the user in whose name; NULL: the application itself
+    admin   BLOB    CHECK (length(admin) = 16), -- mark of the store admin who did it
+    reason  TEXT,                               -- why, as the admin said
+    entity  TEXT    NOT NULL,
+    kind    TEXT    NOT NULL,                   -- get, list, join, count, aggregate, sql, log
+    count   INTEGER CHECK (count >= 0),         -- how many records; NULL where none is shown by itself
+    records BLOB    CHECK (length(records) % 16 = 0) -- their ids, one after the other; NULL: too many, or none
 ) STRICT;
 
 -- A store of several files is a folder: a catalog and partitions, each with all of these tables.

@@ -317,10 +317,12 @@ fn owners(
             report.findings.push(Finding::Object { kind: "row".to_owned(), name, problem: "is missing" });
         }
     }
-    let entries = &format!(
-        "SELECT count(*) FROM _audit AS a WHERE NOT EXISTS (SELECT 1 FROM _log_head WHERE tenant = a.key >> 40) AND a.key >> 40 NOT IN ({moving})"
-    );
-    without_owner.push(("the audit log", connection.query_row(entries, [], |row| row.get(0))?));
+    for (what, table) in [("the audit log", "_audit"), ("the access log", "_audit_read")] {
+        let entries = &format!(
+            "SELECT count(*) FROM {table} AS a WHERE NOT EXISTS (SELECT 1 FROM _log_head WHERE tenant = a.key >> 40) AND a.key >> 40 NOT IN ({moving})"
+        );
+        without_owner.push((what, connection.query_row(entries, [], |row| row.get(0))?));
+    }
     let found = without_owner.into_iter().filter(|(_, rows)| *rows > 0);
     report.findings.extend(
         found.map(|(entity, rows)| Finding::Owner { entity: entity.to_owned(), rows: rows.unsigned_abs() }),

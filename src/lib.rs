@@ -37,8 +37,8 @@ pub use uuid::Uuid;
 
 pub use admin::{AdminSession, TenantReport, TenantReportPage};
 pub use audit::{
-    Anchor, AuditEntry, ChainProblem, Change, LogName, Missing, MissingColumn, Refusals, StateAt,
-    TypedChange, Verification, Version,
+    Anchor, AuditEntry, ChainProblem, Change, LogName, MissGroup, MissKind, MissQuery, MissReport, MissedId,
+    Missing, MissingColumn, ReadEntry, ReadKind, Refusals, StateAt, TypedChange, Verification, Version,
 };
 pub use check::{Finding, Report};
 pub use entity::{
@@ -58,8 +58,8 @@ pub use quota::{Quota, QuotaKind, Usage};
 pub use schema::Partitioning;
 pub use session::{
     Audit, AuditEntries, AuditPage, ChangedRecord, Dynamic, Joined, JoinedPage, MemberRecords,
-    OrganizationAdmin, OrganizationSession, Page, Pair, Query, Records, ReferenceSession, Session,
-    TenantSession, Transaction, Upserted, Verbs,
+    OrganizationAdmin, OrganizationSession, Page, Pair, Query, ReadPage, Reads, Records, ReferenceSession,
+    Session, TenantSession, Transaction, Upserted, Verbs,
 };
 pub use sql::{PlanStep, Sql, SqlCancel, SqlColumn, SqlLimits, SqlRow, SqlRows, SqlStream};
 #[cfg(feature = "sqlcipher")]

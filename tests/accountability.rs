@@ -51,6 +51,7 @@ const SOURCES: &[(&str, &[&str])] = &[
     (include_str!("../src/session/transaction.rs"), &["Transaction"]),
     (include_str!("../src/session/sql.rs"), &["Session"]),
     (include_str!("../src/session/history.rs"), &["Audit"]),
+    (include_str!("../src/session/reads.rs"), &["Reads"]),
     (include_str!("../src/sql/mod.rs"), &["Sql"]),
 ];
 
@@ -64,6 +65,7 @@ const TOUCHING_NOTHING: &[&str] = &[
     "Audit::newest_first",
     "Audit::of",
     "Audit::outcome",
+    "Audit::reads",
     "Audit::record",
     "Audit::since",
     "Audit::transaction",
@@ -79,6 +81,14 @@ const TOUCHING_NOTHING: &[&str] = &[
     "Query::mine",
     "Query::order_by",
     "Query::with",
+    "Reads::actor",
+    "Reads::after",
+    "Reads::entity",
+    "Reads::newest_first",
+    "Reads::of",
+    "Reads::record",
+    "Reads::since",
+    "Reads::until",
     "Session::audit",
     "Session::sql",
     "Session::with_sql_limits",
@@ -341,6 +351,9 @@ fn of_a_user(id: Id<Task>, project: Id<Project>) -> Walk<'static, TenantSession>
     call(walk, "Audit::verify", 0, |s| s.audit().verify().map(drop));
     call(walk, "Audit::head", 0, |s| s.audit().head().map(drop));
     call(walk, "Audit::verify_against", 0, |s| s.audit().verify_against(&s.audit().head()?).map(drop));
+
+    call(walk, "Reads::list", 0, |s| s.audit().reads().list().map(drop));
+    call(walk, "Reads::page", 0, |s| s.audit().reads().page(3).map(drop));
 
     call(walk, "TenantSession::invitations", 0, |s| s.invitations(None, 10).map(drop));
     // A reference within the tenant goes with what it refers to only if that says so.

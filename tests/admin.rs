@@ -525,6 +525,9 @@ fn reading_a_members_records_is_on_record_and_only_reading() {
         // It ends with the membership.
         admin.remove_member(&user("grace")).unwrap();
         assert!(matches!(records.list::<Note>(), Err(Error::AccessDenied { .. })));
+        // What somebody who has left wrote is nobody else's to read.
+        let refused = admin.member_records(&user("grace"), "case 7");
+        assert!(matches!(refused, Err(Error::NotMember { .. })), "{refused:?}");
         assert!(store.check().unwrap().is_clean(), "{}", store.check().unwrap());
     }
 }
@@ -794,13 +797,14 @@ fn one_after_the_other<R: Send>(
 #[test]
 fn whoever_waits_for_the_writer_while_the_role_ends_sees_nothing() {
     type Look = (&'static str, fn(&tenantry::AdminSession) -> Result<(), Error>);
-    let looks: [Look; 6] = [
+    let looks: [Look; 7] = [
         ("get", |admin| admin.users().get(&user("ada")).map(drop)),
         ("members", |admin| admin.organizations().members(&organization("acme"), None, 1).map(drop)),
         ("list", |admin| admin.users().list(None, 10).map(drop)),
         ("session", |admin| admin.session(&user("ada")).map(drop)),
         ("set_quota", |admin| admin.users().set_quota(&user("ada"), "task", Some(Quota::none().rows(1)))),
         ("report", |admin| admin.report::<Task>()?.count(5).map(drop)),
+        ("rename", |admin| admin.users().rename(&user("ada"), "Ada")),
     ];
     for (name, look) in looks {
         is_refused(name, |store| {

@@ -34,7 +34,7 @@ struct Drawer {
 
 /// Of each kind of column a secret one. Its own `Debug` shows them all, and is not the library's.
 #[derive(Debug, Clone, PartialEq, Entity)]
-#[entity(unique(pin), unique(label), index(number))]
+#[entity(unique(pin), unique(label), index(number), audit_reads)]
 struct Vault {
     label: String,
     #[entity(secret)]
@@ -561,6 +561,12 @@ fn no_way_out_tells_a_secret() {
         assert!(count.unwrap() > 20);
         out.text(what, String::from_utf8(bytes).unwrap());
     }
+    let reads = ada.audit().reads();
+    let read = reads.list().unwrap();
+    assert!(read.len() > 10);
+    out.debug("ReadEntry", &read);
+    out.debug("ReadPage", &reads.page(5).unwrap());
+    out.debug("Reads", &reads);
     out.debug("AuditEntries", &ada.audit().iter().unwrap());
     out.debug("Audit", &ada.audit());
     out.debug("Verification", &ada.audit().verify().unwrap());

@@ -50,6 +50,7 @@ use syn::DeriveInput;
 /// | `name = "task"` | The entity's name; otherwise the struct's, in snake case. |
 /// | `tenancy = user` | Who owns the rows: `user` (if left out), `organization`, `member` or `reference`. |
 /// | `author` | Records who inserts each record; with `tenancy = organization`. |
+/// | `audit_reads` | Records who reads the records: `session.audit().reads()`. |
 /// | `unique(slug)` | Fields that are unique together within a tenant. |
 /// | `index(status, due desc)` | An index over these fields, in this order, behind the tenant. |
 /// | `crate = "path"` | Where to find `tenantry`, if not at `::tenantry`. |

@@ -232,7 +232,7 @@ fn all_problems_of_an_entity_are_reported() {
     let expected = [
         "an entity has no generics: remove them, and write the types in their place",
         "write it like `name = \"task\"`",
-        "unknown attribute `colour`; the attributes here are `name`, `tenancy`, `author`, `unique`, `index`, `crate`",
+        "unknown attribute `colour`; the attributes here are `name`, `tenancy`, `author`, `audit_reads`, `unique`, `index`, `crate`",
         "`tenancy` is one of `user`, `organization`, `member`, `reference`",
         "only `asc`, `desc` or a comma can follow a field",
         "name at least one field: `unique(field, other)`",

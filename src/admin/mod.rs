@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 pub use report::{TenantReport, TenantReportPage};
 
+use crate::audit::{MissQuery, MissReport};
 use crate::commit::{Actor, Authority};
 use crate::entity::{Entity, Fields};
 use crate::error::{Error, Result};
-use crate::identity::{OrganizationId, StoreRole, UserId, validate_reason};
+use crate::identity::{OrganizationId, StoreRole, TenantName, UserId, validate_reason};
 use crate::schema::identities;
 use crate::scope::Scope;
 use crate::session::{Limits, OrganizationSession, ReferenceSession, TenantSession};
-use crate::store::{By, Grant, Inner, Organizations, Refusal, Right, Users};
+use crate::store::{By, Grant, Inner, Looked, Organizations, Refusal, Right, Users};
 
 /// A store admin's session. Made by [`Store::admin`](crate::Store::admin) and `Store::admin_from_token` (feature
 /// `jwt`), which check the user's role, and by nothing else; it stops working, at its next call, when the
@@ -193,6 +194,45 @@ impl AdminSession {
         let session = session.limited(self.limits.clone());
         session.core().account("session", None, None)?;
         Ok(session)
+    }
+
+    /// Which ids a tenant was asked for that it does not have, and whether they are another tenant's, so
+    /// that an attack is visible. The tenant finds an entry in its log. An organization's misses are of
+    /// the records that its members share; those of private records are with the member.
+    ///
+    /// It looks through the ids of all records of the entities that were asked for, once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownUser`], [`Error::UnknownOrganization`] or [`Error::NotMember`] for a tenant that
+    /// is not there; [`Error::AccessDenied`] once the role was taken away.
+    ///
+    /// ```
+    /// # use tenantry::{Entity, MissKind, MissQuery, Store, StoreRole, TenantName, UserId};
+    /// # #[derive(Entity)] struct Task { title: String }
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let store = Store::builder().entity::<Task>().temporary()?;
+    /// # let ada = store.users().create(&UserId::new("ada")?)?;
+    /// # let eve = store.users().create(&UserId::new("eve")?)?;
+    /// # let root = store.users().create(&UserId::new("root")?)?;
+    /// # store.users().set_role(&root, StoreRole::Admin)?;
+    /// let id = store.session(&ada)?.insert(&Task { title: "Dig".into() })?;
+    /// assert!(store.session(&eve)?.find(id)?.is_none());
+    ///
+    /// let admin = store.admin(&root, "ticket 4712: eve tries ids")?;
+    /// let report = admin.misses(&TenantName::User(eve.id), &MissQuery::new())?;
+    /// assert_eq!(report.groups[0].count(MissKind::Foreign), 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn misses(&self, tenant: &TenantName, query: &MissQuery) -> Result<MissReport> {
+        let by = self.by();
+        by.check()?;
+        let found = self.store.read(|connection| identities::owning(connection, tenant));
+        let owning = self.store.found(&by, "misses", found)?;
+        let home = owning.organization.unwrap_or(owning.key);
+        let looked = Looked { by: "misses", entity: None };
+        self.store.account(&by.actor, home, &[owning.key], &looked, || by.check())?;
+        self.store.misses(home, owning.key, query)
     }
 
     /// One aggregate for each owner of an entity's records: how many, the sum, the smallest.

@@ -191,8 +191,9 @@ impl<'a, M: Model> TenantReport<'a, M> {
         };
         let store = &admin.store;
         let grants = vec![store.grants.take(owning.key, Right::Reach), Arc::clone(&admin.grant)];
-        // It is on record already.
-        let session = Session::<tenancy::Inspection>::new(Arc::clone(store), scope, grants, None);
+        let authority = Some(Arc::clone(&admin.authority));
+        let session =
+            Session::<tenancy::Inspection>::new(Arc::clone(store), scope, grants, authority).accounted();
         let mut query = Query::new(session.core(), Ok(self.table));
         if let Some(filter) = &self.filter {
             query = query.filter(filter.clone());

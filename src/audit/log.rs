@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::chain::{Hash, Link};
 use super::payload::read_payload;
+use super::reads::Told;
 use super::span::Span;
 use super::{AuditEntry, Change};
 use crate::entity::time_from_micros;
@@ -35,10 +36,14 @@ pub(crate) struct LogQuery {
 }
 
 /// One tenant's entries, in the order of its log.
-pub(crate) fn read(connection: &Connection, tenant: TenantKey, query: &LogQuery) -> Result<Vec<AuditEntry>> {
+pub(crate) fn read(
+    (connection, told): (&Connection, &mut Told),
+    tenant: TenantKey,
+    query: &LogQuery,
+) -> Result<Vec<AuditEntry>> {
     let mut entries = Vec::new();
     if let Some(span) = Span::of(connection, tenant, query)? {
-        each(connection, span, query, |entry| {
+        each((connection, told), span, query, |entry| {
             entries.push(entry);
             Ok(ControlFlow::Continue(()))
         })?;
@@ -47,9 +52,9 @@ pub(crate) fn read(connection: &Connection, tenant: TenantKey, query: &LogQuery)
 }
 
 /// Visits the entries of a span that the query asks for, until it is told to stop. Where the span begins and ends is the
-/// span's affair: the query's times, transaction and `after` are in it already.
+/// span's affair: the query's times, transaction and `after` are in it already. What they tell of is on record.
 pub(crate) fn each(
-    connection: &Connection,
+    (connection, told): (&Connection, &mut Told),
     span: Span,
     query: &LogQuery,
     mut visit: impl FnMut(AuditEntry) -> Result<ControlFlow<()>>,
@@ -58,7 +63,9 @@ pub(crate) fn each(
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(rusqlite::params_from_iter(&params))?;
     while let Some(row) = rows.next()? {
-        if visit(StoredEntry::read(row)?.into_entry(row)?)?.is_break() {
+        let entry = StoredEntry::read(row)?.into_entry(row)?;
+        told.entry(&entry);
+        if visit(entry)?.is_break() {
             break;
         }
     }

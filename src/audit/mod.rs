@@ -7,6 +7,7 @@ pub(crate) mod export;
 pub(crate) mod log;
 pub(crate) mod misses;
 pub(crate) mod payload;
+pub(crate) mod reads;
 pub(crate) mod refusals;
 pub(crate) mod span;
 pub(crate) mod state;
@@ -15,6 +16,8 @@ mod tampering;
 pub(crate) mod verify;
 
 pub use anchor::{Anchor, LogName};
+pub use misses::{MissGroup, MissKind, MissQuery, MissReport, MissedId};
+pub use reads::{ReadEntry, ReadKind};
 pub use refusals::Refusals;
 pub use state::{Missing, MissingColumn, StateAt, Version};
 pub use verify::{ChainProblem, Verification};

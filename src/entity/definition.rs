@@ -408,6 +408,8 @@ pub struct Definition {
     pub(crate) tenancy: Tenancy,
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) author: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) audit_reads: bool,
     pub(crate) columns: Vec<ColumnDefinition>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) indexes: Vec<IndexDefinition>,
@@ -423,7 +425,14 @@ impl Definition {
     /// An entity without columns.
     #[must_use]
     pub fn new(name: impl Into<String>, tenancy: Tenancy) -> Self {
-        Self { name: name.into(), tenancy, author: false, columns: Vec::new(), indexes: Vec::new() }
+        Self {
+            name: name.into(),
+            tenancy,
+            author: false,
+            audit_reads: false,
+            columns: Vec::new(),
+            indexes: Vec::new(),
+        }
     }
 
     /// Adds a column.
@@ -460,6 +469,28 @@ impl Definition {
         self
     }
 
+    /// Whether it is recorded who reads the entity's records, for
+    /// [`Audit::reads`](crate::Audit::reads).
+    ///
+    /// This alone of a definition can change under a store that holds the entity already: it is as the
+    /// program says that opened the store for writing last.
+    ///
+    /// ```
+    /// use tenantry::{ColumnDefinition, ColumnKind, Definition, Store, Tenancy};
+    /// # fn main() -> tenantry::Result<()> {
+    /// let diagnosis = Definition::new("diagnosis", Tenancy::User)
+    ///     .column(ColumnDefinition::new("text", ColumnKind::Text))
+    ///     .audit_reads(true);
+    /// let store = Store::builder().definition(diagnosis).temporary()?;
+    /// assert!(store.definitions()[0].audits_reads());
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn audit_reads(mut self, audited: bool) -> Self {
+        self.audit_reads = audited;
+        self
+    }
+
     /// The entity's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -476,6 +507,20 @@ impl Definition {
     #[must_use]
     pub fn has_author(&self) -> bool {
         self.author
+    }
+
+    /// Whether it is recorded who reads the entity's records.
+    #[must_use]
+    pub fn audits_reads(&self) -> bool {
+        self.audit_reads
+    }
+
+    /// Whether records are the same under both: all but who is told of reads.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        // Taken apart, so that what is added to a definition is decided upon here.
+        let Self { name, tenancy, author, audit_reads: _, columns, indexes } = self;
+        (name, tenancy, author, columns, indexes)
+            == (&other.name, &other.tenancy, &other.author, &other.columns, &other.indexes)
     }
 
     /// The columns, in order.

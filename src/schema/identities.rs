@@ -435,6 +435,23 @@ pub(crate) fn owning(connection: &Connection, name: &TenantName) -> Result<Ownin
     Ok(Owning { name: name.clone(), key, organization })
 }
 
+/// What an owner of rows is called; none of the reference records.
+pub(crate) fn name_of(connection: &Connection, key: TenantKey) -> Result<Option<TenantName>> {
+    let sql = "SELECT u.id, NULL FROM _user AS u WHERE u.key = ?1 UNION ALL \
+               SELECT NULL, o.id FROM _organization AS o WHERE o.key = ?1 UNION ALL \
+               SELECT u.id, o.id FROM _member AS m JOIN _organization AS o ON o.key = m.organization \
+               JOIN _user AS u ON u.key = m.user WHERE m.key = ?1";
+    let found = one(connection, sql, [key.get()], |row| {
+        let user = row.get::<_, Option<String>>(0)?.map(UserId::new).transpose()?;
+        let organization = row.get::<_, Option<String>>(1)?.map(OrganizationId::new).transpose()?;
+        Ok(match (user, organization) {
+            (Some(user), Some(organization)) => Some(TenantName::Member { organization, user }),
+            (user, organization) => user.map(TenantName::User).or(organization.map(TenantName::Organization)),
+        })
+    })?;
+    Ok(found.flatten())
+}
+
 /// A page of the owners of a tenancy's rows, in the order of their names.
 pub(crate) fn owners(
     connection: &Connection,

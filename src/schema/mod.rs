@@ -142,20 +142,40 @@ fn hash_of<'d>(definitions: impl Iterator<Item = &'d Definition>) -> [u8; 32] {
     definitions.fold(Sha256::new(), |hash, definition| hash.chain_update(definition.hash())).finalize().into()
 }
 
-/// The catalog of the file's entities and the wanted ones, with the quotas of some; which of them are
-/// new to the file.
+/// Positions in the catalog of what a file has to be told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ToRegister {
+    /// Entities that it does not hold.
+    pub(crate) new: Vec<usize>,
+    /// Those of which it holds another definition, of the same records.
+    pub(crate) changed: Vec<usize>,
+}
+
+impl ToRegister {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.new.is_empty() && self.changed.is_empty()
+    }
+}
+
+/// The catalog of the file's entities and the wanted ones, with the quotas of some; what of it the
+/// file does not know.
 pub(crate) fn plan(
     stored: Vec<StoredDefinition>,
     wanted: Vec<Definition>,
     quotas: &[(String, Quota)],
-) -> Result<(Catalog, Vec<usize>)> {
+) -> Result<(Catalog, ToRegister)> {
     let mut all = stored;
-    let mut new = Vec::new();
+    let mut unknown = ToRegister::default();
     for definition in wanted {
         definition.validate()?;
-        match all.iter().find(|s| s.definition.name() == definition.name()) {
-            Some(known) if known.definition == definition => {}
-            Some(known) => {
+        match all.iter().position(|s| s.definition.name() == definition.name()) {
+            Some(position) if all[position].definition == definition => {}
+            Some(position) if all[position].definition.is_like(&definition) => {
+                all[position].definition = definition;
+                unknown.changed.push(position);
+            }
+            Some(position) => {
+                let known = &all[position];
                 return Err(Error::schema(format!(
                     "entity {:?} is defined otherwise in the file: {}; changing an entity that a store holds is not supported yet",
                     definition.name(),
@@ -163,7 +183,7 @@ pub(crate) fn plan(
                 )));
             }
             None => {
-                new.push(all.len());
+                unknown.new.push(all.len());
                 let key = all.last().map_or(1, |last| last.key + 1);
                 all.push(StoredDefinition { key, version: 1, definition });
             }
@@ -171,17 +191,31 @@ pub(crate) fn plan(
     }
     let mut catalog = Catalog::new(all)?;
     catalog.set_quotas(quotas)?;
-    Ok((catalog, new))
+    Ok((catalog, unknown))
 }
 
-/// Adds new entities to the file. Runs inside the opening's transaction.
-pub(crate) fn register(connection: &Connection, catalog: &Catalog, new: &[usize]) -> Result<()> {
-    for table in new.iter().filter_map(|&position| catalog.tables().get(position)) {
+/// Tells the file what it does not know of the catalog. Runs inside the opening's transaction.
+pub(crate) fn register(connection: &Connection, catalog: &Catalog, unknown: &ToRegister) -> Result<()> {
+    let tables = |positions: &'_ [usize]| -> Vec<&Table> {
+        positions
+            .iter()
+            .filter_map(|&position| catalog.tables().get(position))
+            .map(|table| &**table)
+            .collect()
+    };
+    for table in tables(&unknown.changed) {
+        connection.execute(
+            "UPDATE _entity SET definition = ?2 WHERE key = ?1",
+            params![table.key, table.definition.to_json()],
+        )?;
+    }
+    let new = tables(&unknown.new);
+    for table in &new {
         add(connection, table)?;
     }
     // Rows of nobody refer to rows of nobody, in circles too; until the commit.
     connection.pragma_update(None, "defer_foreign_keys", true)?;
-    for table in new.iter().filter_map(|&position| catalog.tables().get(position)) {
+    for table in &new {
         connection.execute_batch(&table.nobody_sql())?;
     }
     let hash = hash_of(catalog.tables().iter().map(|table| &table.definition));

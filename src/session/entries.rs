@@ -9,6 +9,7 @@ use crate::audit::AuditEntry;
 use crate::audit::log::{self, LogQuery};
 use crate::audit::span::Span;
 use crate::error::Result;
+use crate::identity::TenantKey;
 
 /// The first batch is small, so that the first entry comes soon; then they double.
 const BATCH_MIN: usize = 64;
@@ -21,6 +22,7 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Entries are never changed and only added at the end, so each batch is read by itself, and no connection is kept.
 pub struct AuditEntries<'s> {
     core: &'s Core<'s>,
+    tenant: TenantKey,
     query: LogQuery,
     /// What is not read yet; none once there is nothing.
     rest: Option<Span>,
@@ -29,8 +31,8 @@ pub struct AuditEntries<'s> {
 }
 
 impl<'s> AuditEntries<'s> {
-    pub(super) fn new(core: &'s Core<'s>, span: Option<Span>, query: LogQuery) -> Self {
-        Self { core, query, rest: span, batch: BATCH_MIN, buffer: VecDeque::new() }
+    pub(super) fn new(core: &'s Core<'s>, tenant: TenantKey, span: Option<Span>, query: LogQuery) -> Self {
+        Self { core, tenant, query, rest: span, batch: BATCH_MIN, buffer: VecDeque::new() }
     }
 
     fn advance(&mut self) -> Result<Option<AuditEntry>> {
@@ -50,8 +52,8 @@ impl<'s> AuditEntries<'s> {
         let mut entries = VecDeque::new();
         let mut bytes = 0;
         let mut is_full = false;
-        self.core.read(|connection| {
-            log::each(connection, span, &self.query, |entry| {
+        self.core.read_entries(self.tenant, None, |connection, told| {
+            log::each((connection, told), span, &self.query, |entry| {
                 bytes += entry.changes.iter().flatten().map(|change| change.size()).sum::<usize>();
                 entries.push_back(entry);
                 is_full = entries.len() >= wanted || bytes >= BATCH_BYTES;

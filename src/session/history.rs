@@ -8,9 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{AuditEntries, Core};
+use super::{AuditEntries, Core, Reads};
 use crate::audit::export::{self, Form};
 use crate::audit::log::{self, LogQuery};
+use crate::audit::reads::Told;
 use crate::audit::refusals::{Grouping, Refusals};
 use crate::audit::span::Span;
 use crate::audit::state::{Rebuild, StateAt, Step, Version};
@@ -150,13 +151,18 @@ impl<'s> Audit<'s> {
         self
     }
 
+    /// Who read the records, of entities that ask for it. The filters are its own.
+    pub fn reads(&self) -> Reads<'s> {
+        Reads::new(self.core, self.tenancy)
+    }
+
     /// All entries.
     ///
     /// # Errors
     ///
     /// What every read can meet: the session has ended, the store is closed, busy or damaged.
     pub fn list(&self) -> Result<Vec<AuditEntry>> {
-        self.read(&self.query)
+        self.read(&self.query, None)
     }
 
     /// At most `size` entries, and where the next page begins.
@@ -169,7 +175,7 @@ impl<'s> Audit<'s> {
             return Err(Error::invalid("size", "a page has at least one entry"));
         }
         let query = LogQuery { limit: Some(u64::from(size) + 1), ..self.query.clone() };
-        let mut entries = self.read(&query)?;
+        let mut entries = self.read(&query, Some(size))?;
         let more = entries.len() > size as usize;
         entries.truncate(size as usize);
         let next = if more { entries.last().map(|entry| entry.number) } else { None };
@@ -201,8 +207,8 @@ impl<'s> Audit<'s> {
     }
 
     fn entries(&self, tenant: TenantKey) -> Result<AuditEntries<'s>> {
-        let span = self.core.read(|connection| Span::of(connection, tenant, &self.query))?;
-        Ok(AuditEntries::new(self.core, span, self.query.clone()))
+        let span = self.core.read_log(|connection| Span::of(connection, tenant, &self.query))?;
+        Ok(AuditEntries::new(self.core, tenant, span, self.query.clone()))
     }
 
     /// Every version that a record had, the oldest first, and that it was deleted; whatever the filters. Of a dynamic
@@ -232,8 +238,8 @@ impl<'s> Audit<'s> {
     pub fn history<M: Model>(&self, id: Id<M>) -> Result<Vec<Version<M>>> {
         let table = self.table::<M>()?;
         let tenant = self.tenant()?;
-        let (whole, entries) = self.core.read(|connection| {
-            let entries = changes(connection, Span::whole(tenant), table, id.uuid(), false)?;
+        let (whole, entries) = self.core.read_entries(tenant, None, |connection, told| {
+            let entries = changes((connection, told), Span::whole(tenant), table, id.uuid(), false)?;
             Ok((is_whole(connection, tenant)?, entries))
         })?;
         let mut rebuild = Rebuild::new(table, whole);
@@ -276,9 +282,9 @@ impl<'s> Audit<'s> {
     pub fn state_at<M: Model>(&self, id: Id<M>, time: Timestamp) -> Result<StateAt<M>> {
         let table = self.table::<M>()?;
         let tenant = self.tenant()?;
-        let (whole, entries) = self.core.read(|connection| {
+        let (whole, entries) = self.core.read_entries(tenant, None, |connection, told| {
             let span = Span::by(connection, tenant, time)?;
-            let entries = changes(connection, span, table, id.uuid(), true)?;
+            let entries = changes((connection, told), span, table, id.uuid(), true)?;
             Ok((is_whole(connection, tenant)?, entries))
         })?;
         let mut rebuild = Rebuild::new(table, whole);
@@ -371,9 +377,9 @@ impl<'s> Audit<'s> {
 
     fn each(&self, query: &LogQuery, mut visit: impl FnMut(AuditEntry)) -> Result<()> {
         let tenant = self.tenant()?;
-        self.core.read(|connection| {
+        self.core.read_entries(tenant, None, |connection, told| {
             let Some(span) = Span::of(connection, tenant, query)? else { return Ok(()) };
-            log::each(connection, span, query, |entry| {
+            log::each((connection, told), span, query, |entry| {
                 visit(entry);
                 Ok(ControlFlow::Continue(()))
             })
@@ -421,7 +427,7 @@ impl<'s> Audit<'s> {
     /// ```
     pub fn export_cloud_events(&self, writer: &mut impl Write) -> Result<u64> {
         let tenant = self.tenant()?;
-        let source = self.core.read(|connection| export::source(connection, tenant))?;
+        let source = self.core.read_log(|connection| export::source(connection, tenant))?;
         self.export(writer, tenant, &Form::CloudEvents { source })
     }
 
@@ -442,7 +448,7 @@ impl<'s> Audit<'s> {
     /// As [`list`](Self::list); a log that does not verify is an `Ok` that says where.
     pub fn verify(&self) -> Result<Verification> {
         let tenant = self.tenant()?;
-        self.core.source()?.read(|connection| verify::verify(connection, tenant))
+        self.core.source()?.read_log(|connection| verify::verify(connection, tenant))
     }
 
     /// Recomputes the whole log as [`verify`](Self::verify) does, and compares it with an [`Anchor`] that
@@ -470,7 +476,7 @@ impl<'s> Audit<'s> {
     /// ```
     pub fn verify_against(&self, anchor: &Anchor) -> Result<Verification> {
         let (tenant, log) = self.name()?;
-        self.core.source()?.read(|connection| verify::verify_against(connection, tenant, &log, anchor))
+        self.core.source()?.read_log(|connection| verify::verify_against(connection, tenant, &log, anchor))
     }
 
     /// Where the log stands, whatever the filters, to be kept elsewhere: see [`Anchor`].
@@ -481,7 +487,7 @@ impl<'s> Audit<'s> {
     pub fn head(&self) -> Result<Anchor> {
         let (tenant, log) = self.name()?;
         let time = truncate_to_micros(self.core.store.now());
-        self.core.read(|connection| verify::head(connection, tenant, log, time))
+        self.core.read_log(|connection| verify::head(connection, tenant, log, time))
     }
 
     /// Whose log it is; an administrator's look is on record.
@@ -499,9 +505,10 @@ impl<'s> Audit<'s> {
         Ok((tenant, LogName::Tenant(name)))
     }
 
-    fn read(&self, query: &LogQuery) -> Result<Vec<AuditEntry>> {
+    /// Of the entries that are read so many are shown.
+    fn read(&self, query: &LogQuery, shown: Option<u32>) -> Result<Vec<AuditEntry>> {
         let tenant = self.tenant()?;
-        self.core.read(|connection| log::read(connection, tenant, query))
+        self.core.read_entries(tenant, shown, |connection, told| log::read((connection, told), tenant, query))
     }
 
     /// Whose log it is. Every method asks once, since an administrator's look is itself an entry.
@@ -534,7 +541,7 @@ impl<'s> Audit<'s> {
 /// The changes of one record in a part of a log. Backwards, as far as they matter for what it was at the end of it: an
 /// insert or a deletion leaves nothing of what was before.
 fn changes(
-    connection: &rusqlite::Connection,
+    (connection, told): (&rusqlite::Connection, &mut Told),
     span: Span,
     table: &Table,
     record: Uuid,
@@ -547,7 +554,7 @@ fn changes(
         ..LogQuery::default()
     };
     let mut changes = Vec::new();
-    log::each(connection, span, &query, |entry| {
+    log::each((connection, told), span, &query, |entry| {
         let Some(step) = Step::of(&entry) else { return Ok(ControlFlow::Continue(())) };
         changes.push((step, entry));
         let ends = backwards && step != Step::Update;

@@ -6,6 +6,8 @@ mod history;
 mod limits;
 mod manage;
 mod query;
+mod reading;
+mod reads;
 mod records;
 mod sql;
 mod transaction;
@@ -15,7 +17,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 use uuid::Uuid;
 
 pub use dynamic::Dynamic;
@@ -24,15 +26,15 @@ pub use history::{Audit, AuditPage, ChangedRecord};
 pub(crate) use limits::Limits;
 pub use manage::{MemberRecords, OrganizationAdmin};
 pub use query::{Joined, JoinedPage, Page, Pair, Query};
+pub(crate) use reading::Reading;
+pub use reads::{ReadPage, Reads};
 pub use records::Records;
 pub use transaction::Transaction;
 pub use verbs::{Upserted, Verbs};
 
 use crate::cache::Cache;
 use crate::commit::{self, Actor, Authority, Changes, Unit};
-use crate::entity::{
-    Cells, Decoder, Id, Model, Record, StoredUuid, Tenancy, Value, time_from_micros, time_of,
-};
+use crate::entity::{Tenancy, Value};
 use crate::error::{Error, Result};
 use crate::identity::{OrganizationId, Role, TenantKey, UserId};
 use crate::monitor::Operation;
@@ -77,8 +79,22 @@ impl<S: tenancy::Scope> Session<S> {
     ) -> Self {
         let sql_limits = store.sql_limits();
         let (scope, grants) = (Arc::new(scope), grants.into());
-        let core = Core { store, scope, grants, authority, limits: None, executor: Executor::Store };
+        let core = Core {
+            store,
+            scope,
+            grants,
+            authority,
+            accounted: false,
+            limits: None,
+            executor: Executor::Store,
+        };
         Self { verbs: Verbs::new(core), sql_limits }
+    }
+
+    /// The same session of an administrator, whose looks are on record already.
+    pub(crate) fn accounted(mut self) -> Self {
+        self.verbs.core.accounted = true;
+        self
     }
 
     /// The same session with what its token allows.
@@ -334,6 +350,8 @@ pub(crate) struct Core<'x> {
     grants: Arc<[Arc<Grant>]>,
     /// Of an administrator who acts for the tenant.
     authority: Option<Arc<Authority>>,
+    /// Whether what it looks at is on record already.
+    accounted: bool,
     /// Of the token that the session was made from.
     limits: Option<Arc<Limits>>,
     executor: Executor<'x>,
@@ -379,6 +397,7 @@ impl<'x> Core<'x> {
             scope: Arc::clone(&self.scope),
             grants: Arc::clone(&self.grants),
             authority: self.authority.clone(),
+            accounted: self.accounted,
             limits: self.limits.clone(),
             executor,
         }
@@ -506,11 +525,24 @@ impl<'x> Core<'x> {
         Ok(begun)
     }
 
-    /// Runs a read.
-    pub(crate) fn read<R>(&self, read: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
+    /// Reads records. Who reads them passes [`observe_read`](Self::observe_read) and has a `Reading`.
+    pub(crate) fn read<R>(
+        &self,
+        reading: &mut Reading,
+        read: impl FnOnce(&Connection, &mut Reading) -> Result<R>,
+    ) -> Result<R> {
+        self.connected(|connection| read(connection, reading))
+    }
+
+    /// Reads what is no record: logs.
+    pub(crate) fn read_log<R>(&self, read: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
+        self.connected(read)
+    }
+
+    fn connected<R>(&self, read: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
         match self.executor {
             // The file and what is in it must be of one moment.
-            Executor::Store if self.store.is_moved_by_others() => self.source()?.read(read),
+            Executor::Store if self.store.is_moved_by_others() => self.source()?.read_log(read),
             Executor::Store => {
                 self.check()?;
                 let reader = self.store.reader(self.scope.lane())?;
@@ -595,10 +627,10 @@ impl<'x> Core<'x> {
     }
 
     /// How many rows a tenant has, from the head that every change keeps.
-    fn count(&self, tenant: TenantKey, entity: i64) -> Result<u64> {
+    fn count(&self, reading: &mut Reading, tenant: TenantKey, entity: i64) -> Result<u64> {
         match self.executor {
             Executor::Store | Executor::View(_) => {
-                self.read(|connection| commit::count(connection, tenant, entity))
+                self.read(reading, |connection, _| commit::count(connection, tenant, entity))
             }
             Executor::Unit(unit) => {
                 commit::unsigned_count(Some(self.open(unit)?.rows(tenant, entity)?.count))
@@ -608,7 +640,7 @@ impl<'x> Core<'x> {
 
     /// Runs an operation, watched if the store is monitored, and on record if an administrator does it.
     fn observe<R>(&self, operation: Operation, table: &Table, run: impl FnOnce() -> Result<R>) -> Result<R> {
-        if self.authority.is_none() {
+        if self.authority.is_none() || self.accounted {
             return self.store.monitor.observe(operation, table.entity(), &self.scope, run);
         }
         let account = || {
@@ -634,7 +666,7 @@ impl<'x> Core<'x> {
         tenancy: Option<Tenancy>,
         entity: Option<(&str, i64)>,
     ) -> Result<()> {
-        if self.authority.is_none() {
+        if self.authority.is_none() || self.accounted {
             return Ok(());
         }
         self.check()?;
@@ -675,17 +707,25 @@ impl<'x> Core<'x> {
         if self.authority.is_none()
             && let Ok(reach) = self.scope.reads(table.definition.tenancy())
         {
-            self.store.note_miss(self.scope.lane(), reach.tenant, table.entity(), id);
-            if !matches!(self.executor, Executor::Unit(_)) {
-                self.store.flush_if_due();
-            }
+            self.store.note_miss(self.scope.lane(), reach.tenant, self.scope.mark(), table.entity(), id);
+            self.flush_if_free();
         }
         Error::NotFound { entity: table.entity().to_owned() }
     }
 }
 
 impl Source<'_> {
-    pub(crate) fn read<R>(&self, read: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
+    /// Reads records, as [`Core::read`] does.
+    pub(crate) fn read<R>(
+        &self,
+        reading: &mut Reading,
+        read: impl FnOnce(&Connection, &mut Reading) -> Result<R>,
+    ) -> Result<R> {
+        self.read_log(|connection| read(connection, reading))
+    }
+
+    /// Reads what is no record: logs.
+    pub(crate) fn read_log<R>(&self, read: impl FnOnce(&Connection) -> Result<R>) -> Result<R> {
         match self {
             Source::Snapshot(snapshot) => {
                 read(snapshot.connection()?).map_err(|error| snapshot.name_in(error))
@@ -694,29 +734,4 @@ impl Source<'_> {
             Source::Unit(unit) => read(borrow(unit)?.connection()?),
         }
     }
-}
-
-/// The record in a row, whose columns begin at `first`.
-pub(crate) fn decode<M: Model>(table: &Table, row: &Row<'_>, first: usize) -> Result<Record<M>> {
-    decode_cells(table, Cells::Row(row), first)
-}
-
-/// The same, of a row that may come from memory.
-fn decode_cells<M: Model>(table: &Table, row: Cells<'_, '_>, first: usize) -> Result<Record<M>> {
-    let StoredUuid(uuid) = row.get(first)?;
-    let version: i64 = row.get(first + 1)?;
-    let updated: i64 = row.get(first + 2)?;
-    let author: Option<String> = if table.definition.has_author() { row.get(first + 3)? } else { None };
-    Ok(Record {
-        id: Id::from_uuid(uuid),
-        version: u64::try_from(version).map_err(|_| Error::corrupt("the store holds a negative version"))?,
-        created: time_of(uuid),
-        updated: time_from_micros(updated)
-            .ok_or_else(|| Error::corrupt("the store holds a time out of range"))?,
-        author: author
-            .map(UserId::new)
-            .transpose()
-            .map_err(|_| Error::corrupt("the store holds an invalid user id"))?,
-        value: M::decode_row(&table.definition, Decoder::new(row, first + table.head_columns()))?,
-    })
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use sha2::Digest;
 use uuid::Uuid;
 
-use super::{Core, Records, decode, verbs};
+use super::{Core, Reading, Records, verbs};
+use crate::audit::ReadKind;
 use crate::commit::Changes;
 use crate::entity::{Column, Entity, Field, Fields, Id, Model, Raw, Record, StoredUuid, Value};
 use crate::error::{Error, Result};
@@ -154,8 +155,10 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
         let after = self.position()?;
         let table = self.table()?;
         let listing = self.core.select(table, self.reach()?, &self.spec, after.as_deref()).records(None)?;
-        self.core.observe(Operation::List, table, || {
-            self.core.read(|connection| listing.all(connection, |row| decode(table, row, 0)))
+        self.core.observe_read(Operation::List, ReadKind::List, table, |reading| {
+            self.core.read(reading, |connection, reading| {
+                listing.all(connection, |row| reading.decode(table, row, 0))
+            })
         })
     }
 
@@ -165,7 +168,8 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
     ///
     /// As [`list`](Self::list); [`Error::InvalidInput`] if it is sorted by a secret column.
     pub fn page(&self, size: u32) -> Result<Page<M>> {
-        let (records, next) = self.page_of(size, None, |table, _, row| decode(table, row, 0))?;
+        let (records, next) =
+            self.page_of(size, None, |reading, table, _, row| reading.decode(table, row, 0))?;
         Ok(Page { records, next })
     }
 
@@ -174,7 +178,7 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
         &self,
         size: u32,
         joined: Option<statement::Joined<'_>>,
-        read: impl Fn(&Table, &Select<'_>, &rusqlite::Row<'_>) -> Result<T>,
+        mut read: impl FnMut(&mut Reading, &Table, &Select<'_>, &rusqlite::Row<'_>) -> Result<T>,
     ) -> Result<(Vec<T>, Option<Cursor>)> {
         if size == 0 {
             return Err(Error::invalid("size", "a page has at least one record"));
@@ -188,19 +192,23 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
         let listing = select.page(joined)?;
         let mut count = 0;
         let mut position = None;
-        let mut rows = self.core.observe(Operation::List, table, || {
-            self.core.read(|connection| {
+        let mut rows = Vec::new();
+        self.core.observe_read(Operation::List, ReadKind::List, table, |reading| {
+            self.core.read(reading, |connection, reading| {
                 listing.all(connection, |row| {
                     count += 1;
                     if count == wanted {
                         position = Some(select.position(row)?);
                     }
-                    read(table, &select, row)
+                    // The one after the page is not shown.
+                    if count <= wanted {
+                        rows.push(read(reading, table, &select, row)?);
+                    }
+                    Ok(())
                 })
             })
         })?;
-        let more = rows.len() as u64 > wanted;
-        rows.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
+        let more = count > wanted;
         let next = position.filter(|_| more).map(|position| Cursor::new(self.binding(table), &position));
         Ok((rows, next))
     }
@@ -293,8 +301,9 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
     /// As [`list`](Self::list).
     pub fn exists(&self) -> Result<bool> {
         let statement = self.select()?.any()?;
-        self.core.observe(Operation::Count, self.table()?, || {
-            Ok(self.core.read(|connection| statement.first(connection, |_| Ok(())))?.is_some())
+        self.core.observe_read(Operation::Count, ReadKind::Count, self.table()?, |reading| {
+            let found = self.core.read(reading, |connection, _| statement.first(connection, |_| Ok(())))?;
+            Ok(found.is_some())
         })
     }
 
@@ -305,8 +314,8 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
 
     fn aggregate<F: Field>(&self, aggregate: Aggregate, column: &str) -> Result<Option<F>> {
         let statement = self.select()?.aggregate(aggregate, column)?;
-        let value = self.core.observe(Operation::Count, self.table()?, || {
-            self.core.read(|connection| {
+        let value = self.core.observe_read(Operation::Count, ReadKind::Aggregate, self.table()?, |reading| {
+            self.core.read(reading, |connection, _| {
                 statement.first(connection, |row| {
                     let raw = Raw::new(row.get_ref(0)?);
                     if raw.is_none() {
@@ -398,8 +407,8 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
 
     fn groups<T>(&self, column: &str, value: impl Fn(Raw<'_>) -> Result<T, String>) -> Result<Vec<(T, u64)>> {
         let statement = self.select()?.group_count(column)?;
-        self.core.observe(Operation::Count, self.table()?, || {
-            self.core.read(|connection| {
+        self.core.observe_read(Operation::Count, ReadKind::Aggregate, self.table()?, |reading| {
+            self.core.read(reading, |connection, _| {
                 statement.all(connection, |row| {
                     let value = value(Raw::new(row.get_ref(0)?))
                         .map_err(|problem| Error::schema(format!("column {column:?} {problem}")))?;
@@ -569,8 +578,13 @@ impl<S: tenancy::Scope, E: Entity, P: Entity> Joined<'_, S, E, P> {
         let Query { core, spec, .. } = &self.query;
         let select = core.select(table, self.query.reach()?, spec, after.as_deref());
         let listing = select.records(Some(joined))?;
-        core.observe(Operation::List, table, || {
-            core.read(|connection| listing.all(connection, |row| pair(table, joined.table, &select, row)))
+        core.observe_read(Operation::List, ReadKind::List, table, |reading| {
+            core.noting(ReadKind::Join, joined.table, |others| {
+                core.read(reading, |connection, reading| {
+                    listing
+                        .all(connection, |row| pair((reading, table), (others, joined.table), &select, row))
+                })
+            })
         })
     }
 
@@ -581,9 +595,11 @@ impl<S: tenancy::Scope, E: Entity, P: Entity> Joined<'_, S, E, P> {
     /// As [`Query::page`].
     pub fn page(&self, size: u32) -> Result<JoinedPage<E, P>> {
         let joined = self.joined(self.query.table()?)?;
-        let (records, next) = self
-            .query
-            .page_of(size, Some(joined), |table, select, row| pair(table, joined.table, select, row))?;
+        let (records, next) = self.query.core.noting(ReadKind::Join, joined.table, |others| {
+            self.query.page_of(size, Some(joined), |reading, table, select, row| {
+                pair((reading, table), (others, joined.table), select, row)
+            })
+        })?;
         Ok(JoinedPage { records, next })
     }
 
@@ -605,15 +621,15 @@ impl<S: tenancy::Scope, E: Entity, P: Entity> Joined<'_, S, E, P> {
 }
 
 fn pair<E: Entity, P: Entity>(
-    table: &Table,
-    other: &Table,
+    (reading, table): (&mut Reading, &Table),
+    (others, other): (&mut Reading, &Table),
     select: &Select<'_>,
     row: &rusqlite::Row<'_>,
 ) -> Result<Pair<E, P>> {
     let first = select.joined_column();
     let missing = Raw::new(row.get_ref(first)?).is_none();
-    let other = if missing { None } else { Some(decode(other, row, first)?) };
-    Ok((decode(table, row, 0)?, other))
+    let other = if missing { None } else { Some(others.decode(other, row, first)?) };
+    Ok((reading.decode(table, row, 0)?, other))
 }
 
 impl<S, E, P> fmt::Debug for Joined<'_, S, E, P> {

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use super::{Core, Source, decode};
+use super::{Core, Source};
+use crate::audit::ReadKind;
 use crate::entity::{Model, Record, Value};
 use crate::error::Result;
 use crate::monitor::Operation;
@@ -73,14 +74,14 @@ impl<'s, M: Model> Records<'s, M> {
         let listing = select.page(None)?;
         let mut count = 0;
         let mut last = None;
-        let records = self.core.observe(Operation::List, self.table, || {
-            self.source.read(|connection| {
+        let records = self.core.observe_read(Operation::List, ReadKind::List, self.table, |reading| {
+            self.source.read(reading, |connection, reading| {
                 listing.all(connection, |row| {
                     count += 1;
                     if count == wanted {
                         last = Some(select.position(row)?);
                     }
-                    decode(self.table, row, 0)
+                    reading.decode(self.table, row, 0)
                 })
             })
         })?;

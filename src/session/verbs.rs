@@ -7,7 +7,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Core, Dynamic, Query, decode, decode_cells};
+use super::{Core, Dynamic, Query};
+use crate::audit::ReadKind;
 use crate::cache::{self, Lookup};
 use crate::commit::{self, Content, Upsert, unique_set};
 use crate::entity::{Cells, Encoder, Entity, Id, Record, Target, Value};
@@ -382,7 +383,7 @@ pub(super) fn insert_many<M: 'static>(
 }
 
 pub(super) fn find<M: crate::Model>(core: &Core<'_>, table: &Table, id: Id<M>) -> Result<Option<Record<M>>> {
-    core.observe(Operation::Get, table, || {
+    core.observe_read(Operation::Get, ReadKind::Get, table, |reading| {
         let reach = core.scope.reads(table.definition.tenancy())?;
         let mut ticket = None;
         if let Some(cache) = core.cache(table) {
@@ -390,7 +391,7 @@ pub(super) fn find<M: crate::Model>(core: &Core<'_>, table: &Table, id: Id<M>) -
             match cache.look(reach.tenant, table.key, id.uuid()) {
                 Lookup::Hit(row) => {
                     noted::cached(true);
-                    return decode_cells(table, Cells::Kept(&row), 0).map(Some);
+                    return reading.decode_cells(table, Cells::Kept(&row), 0).map(Some);
                 }
                 Lookup::Miss(given) => {
                     noted::cached(false);
@@ -401,12 +402,12 @@ pub(super) fn find<M: crate::Model>(core: &Core<'_>, table: &Table, id: Id<M>) -
         }
         let statement = statement::get(table, reach, id.uuid())?;
         let mut read = None;
-        let found = core.read(|connection| {
+        let found = core.read(reading, |connection, reading| {
             statement.first(connection, |row| {
                 if ticket.is_some() {
                     read = Some(cache::keep(row)?);
                 }
-                decode(table, row, 0)
+                reading.decode(table, row, 0)
             })
         })?;
         if let (Some((cache, ticket)), Some(row)) = (ticket, read) {
@@ -420,12 +421,14 @@ pub(super) fn find<M: crate::Model>(core: &Core<'_>, table: &Table, id: Id<M>) -
 }
 
 pub(super) fn exists(core: &Core<'_>, table: &Table, id: Uuid) -> Result<bool> {
-    core.observe(Operation::Get, table, || {
+    core.observe_read(Operation::Get, ReadKind::Get, table, |reading| {
         let reach = core.scope.reads(table.definition.tenancy())?;
         let statement = statement::exists(table, reach.tenant, id);
-        let found = core.read(|connection| statement.first(connection, |_| Ok(())))?;
+        let found = core.read(reading, |connection, _| statement.first(connection, |_| Ok(())))?;
         if found.is_none() {
             core.missed(table, id);
+        } else {
+            reading.found(id);
         }
         Ok(found.is_some())
     })
@@ -436,15 +439,16 @@ pub(super) fn get_many<M: crate::Model>(
     table: &Table,
     ids: &[Id<M>],
 ) -> Result<Vec<Option<Record<M>>>> {
-    core.observe(Operation::Get, table, || {
+    core.observe_read(Operation::Get, ReadKind::Get, table, |reading| {
         let reach = core.scope.reads(table.definition.tenancy())?;
         // One snapshot, so that all records are of one moment.
         let source = core.source()?;
         let found: Vec<Option<Record<M>>> = ids
             .iter()
             .map(|id| {
-                source.read(|connection| {
-                    statement::get(table, reach, id.uuid())?.first(connection, |row| decode(table, row, 0))
+                source.read(reading, |connection, reading| {
+                    statement::get(table, reach, id.uuid())?
+                        .first(connection, |row| reading.decode(table, row, 0))
                 })
             })
             .collect::<Result<_>>()?;
@@ -513,14 +517,14 @@ fn note(core: &Core<'_>, table: &Table, id: Uuid, error: Error) -> Error {
 
 /// Unfiltered counts are kept with every change: in memory within a transaction, else in the file.
 pub(super) fn count(core: &Core<'_>, table: &Table, spec: &Spec) -> Result<u64> {
-    core.observe(Operation::Count, table, || {
+    core.observe_read(Operation::Count, ReadKind::Count, table, |reading| {
         let reach = core.scope.reads(table.definition.tenancy())?;
         if spec.filter.is_none() {
-            return core.count(reach.tenant, table.key);
+            return core.count(reading, reach.tenant, table.key);
         }
         let statement = core.select(table, reach, spec, None).count()?;
         let count: Option<i64> =
-            core.read(|connection| statement.first(connection, |row| Ok(row.get(0)?)))?;
+            core.read(reading, |connection, _| statement.first(connection, |row| Ok(row.get(0)?)))?;
         commit::unsigned_count(count)
     })
 }

@@ -1,7 +1,7 @@
 //! What a tenant's statement may touch: the rules that SQLite asks while it prepares one
 //! (<https://sqlite.org/c3ref/set_authorizer.html>). Whatever is not allowed here by name is refused.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +11,7 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use super::functions::FUNCTIONS;
 use super::limits::Meter;
 use super::problem;
+use crate::identity::TenantKey;
 
 /// SQLite's own functions that tell nothing but of their arguments, the clock, and rows that the statement reads.
 /// `LIKE`, `GLOB`, `->` and the words like `CURRENT_DATE` are functions too.
@@ -135,6 +136,9 @@ pub(super) enum Refused {
     Statement,
 }
 
+/// Whose records of which entity.
+pub(super) type Noted = (TenantKey, String);
+
 /// What the connection of one scope may read.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
@@ -143,6 +147,8 @@ pub(super) struct Rules {
     /// Hidden views, whose names nobody can guess, and the physical tables that each reads. The accessor that SQLite
     /// names can be set by a statement, with a common table expression of that name.
     pub(super) hidden: HashMap<String, Vec<String>, DefaultHashBuilder>,
+    /// Those of the hidden views that it is noted of when a statement reads them.
+    pub(super) noted: HashMap<String, Vec<Noted>, DefaultHashBuilder>,
     /// What else has a name in the file, and modules, in lower case.
     pub(super) names: HashSet<String>,
     /// Of these, what could be read if it were named: tables, and modules that are tables by themselves.
@@ -221,6 +227,8 @@ pub(super) struct Gate {
     mode: AtomicU8,
     /// How often it was asked: more often, if a statement was not kept from an earlier time.
     asked: AtomicU64,
+    /// What it is noted of that a statement reads it, since it was asked for last.
+    reads: Mutex<BTreeSet<Noted>>,
     refused: Mutex<Option<Refused>>,
 }
 
@@ -237,6 +245,7 @@ impl Gate {
             meter,
             mode: AtomicU8::new(CLOSED),
             asked: AtomicU64::new(0),
+            reads: Mutex::default(),
             refused: Mutex::default(),
         }
     }
@@ -248,7 +257,10 @@ impl Gate {
             return Authorization::Deny;
         }
         let decided = match self.mode.load(Ordering::Relaxed) {
-            STATEMENT => self.rules.decide(context),
+            STATEMENT => {
+                self.note(context);
+                self.rules.decide(context)
+            }
             VERSION => match context.action {
                 AuthAction::Pragma { pragma_name: "schema_version", pragma_value: None } => Ok(()),
                 _ => Err(Refused::Statement),
@@ -262,6 +274,21 @@ impl Gate {
                 Authorization::Deny
             }
         }
+    }
+
+    /// A statement reads what it is noted of. Each hidden view that a statement reaches is expanded, and the columns
+    /// behind it are asked about then in the view's name, whichever of them the statement uses; nobody can say that name.
+    fn note(&self, context: &AuthContext<'_>) {
+        if let AuthAction::Read { .. } = context.action
+            && let Some(noted) = context.accessor.and_then(|accessor| self.rules.noted.get(accessor))
+        {
+            self.reads.lock().unwrap_or_else(PoisonError::into_inner).extend(noted.iter().cloned());
+        }
+    }
+
+    /// What it is noted of that it was read, since this was asked for last.
+    pub(super) fn take_reads(&self) -> BTreeSet<Noted> {
+        std::mem::take(&mut *self.reads.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Lets a tenant's statement be prepared.

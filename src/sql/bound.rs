@@ -7,7 +7,7 @@ use hashlink::LruCache;
 use rusqlite::hooks::AuthContext;
 use rusqlite::{CachedStatement, Connection, ErrorCode};
 
-use super::authorizer::{Gate, Rules};
+use super::authorizer::{Gate, Noted, Rules};
 use super::limits::{FixedLimits, Meter, SqlLimits};
 use super::plan::{self, Paths, PlanStep};
 use super::rows::SqlColumn;
@@ -45,8 +45,13 @@ pub(crate) enum Unfit {
 /// Whether the tenant is at home in a file.
 pub(crate) type IsHome<'f> = &'f dyn Fn(&Connection) -> Result<bool>;
 
-/// Columns of statements that are kept, by their texts.
-type Columns = Arc<[SqlColumn]>;
+/// What is known of a statement.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub(super) columns: Arc<[SqlColumn]>,
+    /// Whose records of which entities it reads, as far as that is noted.
+    pub(super) reads: Arc<[Noted]>,
+}
 
 pub(crate) struct Bound {
     connection: Connection,
@@ -57,7 +62,8 @@ pub(crate) struct Bound {
     secret: String,
     schema_version: i64,
     version_text: String,
-    columns: RefCell<LruCache<Box<str>, Columns>>,
+    /// Of statements that are kept, by their texts.
+    known: RefCell<LruCache<Box<str>, Known>>,
     /// Of what it was made; another one has to take its place once that has changed.
     pub(crate) generation: (u64, u64),
 }
@@ -123,7 +129,7 @@ impl Bound {
             version_text: format!("PRAGMA schema_version -- {secret}"),
             secret,
             schema_version,
-            columns: RefCell::new(LruCache::new(connection::SQL_STATEMENTS)),
+            known: RefCell::new(LruCache::new(connection::SQL_STATEMENTS)),
             generation,
         }))
     }
@@ -137,13 +143,13 @@ impl Bound {
         &self.meter
     }
 
-    /// A tenant's statement, ready to run, and its columns.
+    /// A tenant's statement, ready to run, and what is known of it.
     pub(super) fn prepare(
         &self,
         text: &str,
         limits: &SqlLimits,
-    ) -> Result<(CachedStatement<'_>, Columns), Failed> {
-        let known = self.columns.borrow_mut().get(text).cloned();
+    ) -> Result<(CachedStatement<'_>, Known), Failed> {
+        let known = self.known.borrow_mut().get(text).cloned();
         if known.is_none() {
             self.check_text(text, limits)?;
         }
@@ -151,14 +157,14 @@ impl Bound {
         let prepared = self.gate.statement(|| self.connection.prepare_cached(text));
         let statement = prepared.map_err(|error| self.refusal(&error, text, limits))?;
         if self.gate.asked() == asked
-            && let Some(columns) = known
+            && let Some(known) = known
         {
-            return Ok((statement, columns));
+            return Ok((statement, known));
         }
         match self.check(&statement, text, limits) {
-            Ok(columns) => {
-                self.columns.borrow_mut().insert(text.into(), Arc::clone(&columns));
-                Ok((statement, columns))
+            Ok(known) => {
+                self.known.borrow_mut().insert(text.into(), known.clone());
+                Ok((statement, known))
             }
             Err(failed) => {
                 statement.discard();
@@ -173,7 +179,7 @@ impl Bound {
         statement: &CachedStatement<'_>,
         text: &str,
         limits: &SqlLimits,
-    ) -> Result<Columns, Failed> {
+    ) -> Result<Known, Failed> {
         if statement.is_explain() != 0 {
             return Err(sql("EXPLAIN is a call of its own: `session.sql(..).explain()`").into());
         }
@@ -186,7 +192,10 @@ impl Bound {
         if let Some(name) = self.gate.rules().forbidden(text) {
             return Err(Failed::Refused(problem::of_forbidden(name)));
         }
+        // It is prepared again for that, and with it everything that it reads is asked about.
+        self.gate.take_reads();
         let plan = self.plan_of(text, limits)?;
+        let reads = self.gate.take_reads();
         if !self.paths.accepts(&plan) {
             return Err(Failed::Refused(problem::not_allowed(
                 "a query that SQLite would answer by looking at more than this tenant's rows; write it in another way",
@@ -195,7 +204,10 @@ impl Bound {
         if self.gate.version(|| self.version()).map_err(Error::from)? != self.schema_version {
             return Err(Failed::Stale);
         }
-        Ok(statement.columns().iter().map(SqlColumn::new).collect())
+        Ok(Known {
+            columns: statement.columns().iter().map(SqlColumn::new).collect(),
+            reads: reads.into_iter().collect(),
+        })
     }
 
     /// Kept prepared, under a text that no tenant can write.
@@ -325,6 +337,9 @@ fn make_views(connection: &Connection, seen: &Seen, secret: &str) -> Result<(Rul
         paths.view(view);
         paths.hidden(&hidden, name);
         rules.seen.extend([name.to_ascii_lowercase(), hidden.to_ascii_lowercase()]);
+        if !view.noted.is_empty() {
+            rules.noted.insert(hidden.clone(), view.noted.clone());
+        }
         rules.hidden.insert(hidden, view.tables.clone());
     }
     if let Some(members) = &seen.members {

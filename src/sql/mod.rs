@@ -135,11 +135,16 @@ impl<'s> Sql<'s> {
         self.run(|bound| {
             // Before it is prepared, which takes its time too, and in which SQLite asks the meter.
             let _watch = bound.meter().watch(self.limits, self.cancel.as_ref())?;
-            let (mut statement, columns) = bound.prepare(self.text, self.limits)?;
+            let (mut statement, known) = bound.prepare(self.text, self.limits)?;
             self.bind_to(&mut statement)?;
             let check = || self.core.check();
             let running = Running { limits: self.limits, bound, text: self.text, check: &check };
-            let mut stream = rows::SqlStream::begin(&mut statement, columns, running)?;
+            let begun = rows::SqlStream::begin(&mut statement, known.columns, running);
+            // Also if it fails, since that can depend on a value; not if it is run again on another connection.
+            if !matches!(begun, Err(Failed::Stale)) {
+                self.core.note_sql(&*known.reads);
+            }
+            let mut stream = begun?;
             // Once: it is run again only if there is no first row, because the connection was of no use any more.
             let read = read.take().ok_or(Error::Closed)?;
             Ok(read(&mut stream)?)

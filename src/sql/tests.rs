@@ -99,6 +99,7 @@ fn rules() -> Rules {
             .into_iter()
             .collect(),
         tables: ["_rows_task", "_rows_note", "_user", "dbstat"].map(str::to_owned).into_iter().collect(),
+        ..Rules::default()
     }
 }
 
@@ -214,6 +215,7 @@ fn paths() -> Paths {
         select: String::new(),
         tables: vec![table.to_owned()],
         reached,
+        noted: Vec::new(),
     };
     let mut paths = Paths::default();
     paths.view(&view(

@@ -8,6 +8,7 @@
 pub(crate) mod check;
 mod condition;
 pub(crate) mod ddl;
+mod owners;
 mod path;
 mod select;
 mod sql;
@@ -18,6 +19,7 @@ pub(crate) mod transfer;
 mod view;
 mod write;
 
+pub(crate) use owners::owners;
 pub(crate) use select::{Aggregate, Joined, Select};
 
 pub(crate) use table::{Inbound, Table};

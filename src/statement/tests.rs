@@ -578,6 +578,31 @@ fn what_moves_takes_only_its_own_along() {
 }
 
 #[test]
+fn whose_ids_are_is_one_pass_over_the_index_of_ids() {
+    let mut builder = Store::builder();
+    for definition in definitions() {
+        builder = builder.definition(definition);
+    }
+    let store = builder.temporary().unwrap();
+    let user = store.users().create(&UserId::new("ada").unwrap()).unwrap();
+    let row = Fields::new().with("flag", true).with("text", "one");
+    let id = store.session(&user).unwrap().dynamic("own").unwrap().insert(row).unwrap();
+    let table = store.inner.catalog().get("own").unwrap();
+    let connection = store.look(None);
+    let ids = (0..1_000).map(Uuid::from_u128).chain([id.uuid()]);
+    let (statement, decode) = super::owners(table, ids);
+    let mut found = Vec::new();
+    let recorded = recording(|| {
+        found = statement.all(&connection, decode)?;
+        Ok(())
+    });
+    assert_eq!(found.iter().map(|(found, _)| *found).collect::<Vec<_>>(), [id.uuid()]);
+    let lines = plan(&connection, &recorded[0]);
+    let rows: Vec<&String> = lines.iter().filter(|line| line.contains(" t ")).collect();
+    assert_eq!(rows, ["SEARCH t USING COVERING INDEX _id_own (_tenant>?)"], "{lines:?}");
+}
+
+#[test]
 fn the_guard_itself_refuses_what_it_should() {
     for line in [
         "SCAN t",

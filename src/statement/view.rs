@@ -21,6 +21,8 @@ pub(crate) struct View {
     /// Physical tables, unquoted: the one whose rows are seen first.
     pub(crate) tables: Vec<String>,
     pub(crate) reached: Reached,
+    /// Whose records of which entities a statement over it reads, where the entity asks for a note of that.
+    pub(crate) noted: Vec<(TenantKey, String)>,
 }
 
 /// How a plan reaches the rows of a view's table, and no other tenant's.
@@ -79,7 +81,9 @@ impl Table {
             self.name,
             reach.tenant.get()
         );
-        View { name: self.entity().to_owned(), select, tables, reached: self.reached() }
+        let name = self.entity().to_owned();
+        let noted = if definition.audits_reads() { vec![(reach.tenant, name.clone())] } else { Vec::new() };
+        View { name, select, tables, reached: self.reached(), noted }
     }
 
     fn reached(&self) -> Reached {
@@ -114,9 +118,9 @@ fn unquote(name: &str) -> String {
     name.trim_matches('"').to_owned()
 }
 
-/// A tenant's log. Users are looked up in subqueries, which the planner can't turn round: in a join it could begin
+/// A tenant's log, which tells of the records of these entities. Users are looked up in subqueries, which the planner can't turn round: in a join it could begin
 /// with users of whom the log says nothing.
-pub(crate) fn log_view(name: &str, tenant: TenantKey) -> View {
+pub(crate) fn log_view<'t>(name: &str, tenant: TenantKey, entities: impl Iterator<Item = &'t Table>) -> View {
     let mask = (1_i64 << TenantKey::NUMBER_BITS) - 1;
     let user = |column: &str| {
         format!(
@@ -137,5 +141,9 @@ pub(crate) fn log_view(name: &str, tenant: TenantKey) -> View {
         tenant.last()
     );
     let tables = vec!["_audit".to_owned(), "_actor".to_owned()];
-    View { name: name.to_owned(), select, tables, reached: Reached::ByRange }
+    let noted = entities
+        .filter(|table| table.definition.audits_reads())
+        .map(|table| (tenant, table.entity().to_owned()))
+        .collect();
+    View { name: name.to_owned(), select, tables, reached: Reached::ByRange, noted }
 }

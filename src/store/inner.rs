@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,21 +19,25 @@ use super::sql::Generations;
 use super::transfer;
 #[cfg(feature = "sqlcipher")]
 use super::{Durability, Key};
-use crate::audit::misses::{self, Miss, Pending};
+use crate::audit::misses::{self, Miss, Pending, Sorting};
+use crate::audit::reads::{self, Read};
+use crate::audit::{MissQuery, MissReport};
 use crate::cache::Cache;
 use crate::check::{Finding, Report};
 use crate::commit::{self, Actor, Clock, CommitTotals, Copies, Event, Unit};
 use crate::entity::{Entity, Tenancy};
 use crate::error::{Error, Result};
-use crate::identity::TenantKey;
+use crate::identity::{Mark, TenantKey};
 use crate::monitor::{Monitor, ReaderStats, Stats, TenantStats};
-use crate::schema::Catalog;
 use crate::schema::partitions::{self, StoredPartition};
+use crate::schema::{Catalog, identities};
 use crate::sql::SqlLimits;
 use crate::statement::Table;
 
 /// How often a moment is looked for in which nobody changes who exists.
 const CHECKS: usize = 20;
+/// How often ids are looked for while tenants move.
+const LOOKS: usize = 3;
 /// How many refused tokens are remembered.
 #[cfg(feature = "jwt")]
 const NOTED_TOKENS: usize = 1_024;
@@ -58,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) monitor: Monitor,
     pub(crate) grants: Grants,
     pending: Mutex<Pending>,
+    reads: Mutex<reads::Pending>,
     refusals: Mutex<Vec<Refusal>>,
     /// Refused tokens that are in their users' logs, by hash, so that sending one again writes nothing.
     #[cfg(feature = "jwt")]
@@ -155,6 +160,7 @@ impl Inner {
             monitor: parts.monitor,
             grants: Grants::default(),
             pending: Mutex::default(),
+            reads: Mutex::default(),
             refusals: Mutex::default(),
             #[cfg(feature = "jwt")]
             noted_tokens: Mutex::new(hashlink::LruCache::new(NOTED_TOKENS)),
@@ -553,9 +559,16 @@ impl Inner {
     }
 
     /// Notes that a tenant asked for a record that it does not have.
-    pub(crate) fn note_miss(&self, home: TenantKey, tenant: TenantKey, entity: &str, record: uuid::Uuid) {
+    pub(crate) fn note_miss(
+        &self,
+        home: TenantKey,
+        tenant: TenantKey,
+        actor: Option<Mark>,
+        entity: &str,
+        record: uuid::Uuid,
+    ) {
         if !self.is_read_only() {
-            let miss = Miss { home, tenant, entity: entity.to_owned(), record, time: self.now() };
+            let miss = Miss { home, tenant, actor, entity: entity.to_owned(), record, time: self.now() };
             self.pending.lock().unwrap_or_else(PoisonError::into_inner).note(miss);
         }
     }
@@ -576,6 +589,58 @@ impl Inner {
         if due && (self.is_spread() || self.is_free(TenantKey::REFERENCE)) {
             self.flush_misses(|home| self.is_free(home));
         }
+        if self.pending_reads().is_due() {
+            self.flush_reads(|home| self.is_free(home));
+        }
+    }
+
+    fn pending_reads(&self) -> MutexGuard<'_, reads::Pending> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that somebody read a tenant's records, of an entity that asks for it. `home` is where the
+    /// tenant lives.
+    pub(crate) fn note_read(&self, home: TenantKey, read: Read) {
+        if !self.is_read_only() {
+            self.pending_reads().note(home, read);
+        }
+    }
+
+    /// Writes what is noted of a user or an organization, so that its access log tells of all that was
+    /// read before.
+    pub(crate) fn flush_reads_of(&self, home: TenantKey) -> Result<()> {
+        if self.is_read_only() { Ok(()) } else { self.write_reads(home, &[home]) }
+    }
+
+    fn flush_reads(&self, now: impl Fn(TenantKey) -> bool) {
+        let homes = self.pending_reads().homes();
+        // In one file they are one transaction.
+        let together = [homes.as_slice()];
+        let batches: Vec<&[TenantKey]> =
+            if self.is_spread() { homes.chunks(1).collect() } else { together.to_vec() };
+        for batch in batches {
+            let Some(home) = batch.first().copied().filter(|home| now(*home)) else { continue };
+            let lane = if self.is_spread() { home } else { TenantKey::REFERENCE };
+            if let Err(error) = self.write_reads(lane, batch) {
+                tracing::warn!(%error, "who read what could not be recorded yet");
+            }
+        }
+    }
+
+    /// Taken only once nobody else writes there: whoever has waited for the writer finds written what
+    /// others have taken.
+    fn write_reads(&self, lane: TenantKey, homes: &[TenantKey]) -> Result<()> {
+        let mut taken = Vec::new();
+        let written = self.write(lane, Actor::default(), |unit| {
+            taken.extend(homes.iter().map(|home| (*home, self.pending_reads().take(*home))));
+            let connection = unit.connection()?;
+            taken.iter().try_for_each(|(_, reads)| reads::store(connection, reads))
+        });
+        if written.is_err() {
+            let mut pending = self.pending_reads();
+            taken.into_iter().for_each(|(home, reads)| pending.give_back(home, reads));
+        }
+        written
     }
 
     /// Whether nobody writes in a tenant's file, so that what the store notes there waits for nobody.
@@ -593,6 +658,7 @@ impl Inner {
             let refusals = std::mem::take(&mut *self.refusals.lock().unwrap_or_else(PoisonError::into_inner));
             refusals.into_iter().for_each(|refusal| self.record(refusal));
             self.flush_misses(|_| true);
+            self.flush_reads(|_| true);
         }
     }
 
@@ -612,11 +678,64 @@ impl Inner {
             }
             let stored =
                 self.write(home, Actor::default(), |unit| misses::store(unit.connection()?, &misses));
-            if let Err(error) = stored {
+            if matches!(stored, Err(Error::Busy { .. })) {
+                let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+                misses.into_iter().for_each(|miss| pending.note(miss));
+            } else if let Err(error) = stored {
                 // Misses are a report, not a promise: losing some is better than failing a read.
                 tracing::warn!(%error, lost = misses.len(), "misses could not be recorded");
             }
         }
+    }
+
+    /// Which ids a tenant was asked for that it does not have, and what they are; `home` is where it lives. It looks
+    /// at the ids of every tenant's records, so it is for the administration of a store alone.
+    ///
+    /// # Errors
+    ///
+    /// What every read can meet. A partition that can't be read is named in the report.
+    pub(crate) fn misses(&self, home: TenantKey, tenant: TenantKey, query: &MissQuery) -> Result<MissReport> {
+        if !self.is_read_only() {
+            self.flush_misses(|_| true);
+        }
+        for _ in 1..LOOKS {
+            let before = self.spread.as_ref().map(Spread::moves);
+            let report = self.look_for_misses(home, tenant, query)?;
+            // Who moves from a file that was not looked in yet to one that was would not be found.
+            if self.spread.as_ref().map(Spread::moves) == before {
+                return Ok(report);
+            }
+        }
+        self.look_for_misses(home, tenant, query)
+    }
+
+    fn look_for_misses(&self, home: TenantKey, tenant: TenantKey, query: &MissQuery) -> Result<MissReport> {
+        let snapshot = self.snapshot(home)?;
+        let noted = misses::read(snapshot.connection()?, tenant, query)?;
+        let mut sorting = Sorting::of(&noted);
+        sorting.look_in_log(snapshot.connection()?, tenant)?;
+        drop(snapshot);
+        self.read(|connection| sorting.look_in_rows(connection, &self.catalog))?;
+        let mut unreadable = Vec::new();
+        if let Some(spread) = &self.spread {
+            for stored in self.read(partitions::all)?.into_iter().filter(|stored| stored.homes > 0) {
+                let look =
+                    |connection: &rusqlite::Connection| sorting.look_in_rows(connection, &self.catalog);
+                if let Err(error) = spread.look_in(&stored.name, look) {
+                    tracing::warn!(%error, "a partition is not in a report of misses");
+                    unreadable.push(stored.name);
+                }
+            }
+        }
+        let mut names = HashMap::new();
+        if query.names_owners() {
+            for owner in sorting.others(tenant) {
+                if let Some(name) = self.read(|connection| identities::name_of(connection, owner))? {
+                    names.insert(owner, name);
+                }
+            }
+        }
+        Ok(MissReport { groups: sorting.report(tenant, noted, query, &names), unreadable })
     }
 
     /// Refusals wait only while this thread itself holds the writer, or the disk fails.

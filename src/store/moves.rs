@@ -433,6 +433,7 @@ impl<'s> Move<'s> {
         progress: &mut dyn FnMut(u64),
     ) -> Result<u64> {
         let target = self.target.committer()?;
+        transfer::copy_reads(source, target, tenant)?;
         match self.copied.get_mut(&tenant) {
             Some(copied) => transfer::catch_up(source, target, self.catalog, tenant, copied),
             None => {

@@ -14,7 +14,9 @@ use crate::commit::{Clock, Randomness};
 use crate::entity::Definition;
 use crate::error::{Error, KeyProblem, Result};
 use crate::quota::Quota;
-use crate::schema::{self, APPLICATION_ID, Catalog, FORMAT_VERSION, NewFile, NewSpread, Partitioning, Role};
+use crate::schema::{
+    self, APPLICATION_ID, Catalog, FORMAT_VERSION, NewFile, NewSpread, Partitioning, Role, ToRegister,
+};
 
 /// The one name of a store's file, whatever links lead to it.
 pub(super) fn canonical(path: &Path) -> Result<PathBuf> {
@@ -255,9 +257,9 @@ pub(super) fn load(
 ) -> Result<Opened> {
     check_role(connection, path, role)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let (catalog, new) = schema::plan(load_stored(&transaction)?, wanted, quotas)?;
-    if !new.is_empty() {
-        schema::register(&transaction, &catalog, &new)?;
+    let (catalog, unknown) = schema::plan(load_stored(&transaction)?, wanted, quotas)?;
+    if !unknown.is_empty() {
+        schema::register(&transaction, &catalog, &unknown)?;
     }
     let device = schema::device(&transaction)?;
     transaction.commit()?;
@@ -273,8 +275,9 @@ pub(super) fn load_read_only(
     quotas: &[(String, Quota)],
 ) -> Result<Opened> {
     check_role(connection, path, role)?;
-    let (catalog, new) = schema::plan(load_stored(connection)?, wanted, quotas)?;
-    if let Some(table) = new.first().and_then(|&position| catalog.tables().get(position)) {
+    // Whose reads are recorded is a matter of whoever writes.
+    let (catalog, unknown) = schema::plan(load_stored(connection)?, wanted, quotas)?;
+    if let Some(table) = unknown.new.first().and_then(|&position| catalog.tables().get(position)) {
         return Err(Error::schema(format!(
             "the file does not hold the entity {:?}, and it is open only for reading",
             table.entity()
@@ -297,11 +300,10 @@ pub(super) fn load_partition(
     catalog: &Catalog,
     device: Uuid,
 ) -> Result<()> {
-    let known = check_partition(connection, path, catalog, device)?;
-    let missing: Vec<usize> = (known..catalog.tables().len()).collect();
-    if !missing.is_empty() {
+    let unknown = check_partition(connection, path, catalog, device)?;
+    if !unknown.is_empty() {
         let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        schema::register(&transaction, catalog, &missing)?;
+        schema::register(&transaction, catalog, &unknown)?;
         transaction.commit()?;
     }
     Ok(())
@@ -313,8 +315,8 @@ pub(super) fn load_partition_read_only(
     catalog: &Catalog,
     device: Uuid,
 ) -> Result<()> {
-    let known = check_partition(connection, path, catalog, device)?;
-    match catalog.tables().get(known) {
+    let unknown = check_partition(connection, path, catalog, device)?;
+    match unknown.new.first().and_then(|&position| catalog.tables().get(position)) {
         None => Ok(()),
         Some(table) => Err(Error::schema(format!(
             "{} does not hold the entity {:?} yet, and it is open only for reading: open the store for writing once",
@@ -324,22 +326,33 @@ pub(super) fn load_partition_read_only(
     }
 }
 
-/// How many of the catalog's entities a partition has: the first so many.
-fn check_partition(connection: &Connection, path: &Path, catalog: &Catalog, device: Uuid) -> Result<usize> {
+/// What a partition does not know of the catalog's entities: it has the first so many.
+fn check_partition(
+    connection: &Connection,
+    path: &Path,
+    catalog: &Catalog,
+    device: Uuid,
+) -> Result<ToRegister> {
     check_role(connection, path, Role::Partition)?;
     if schema::device(connection)? != device {
         return Err(Error::corrupt("it belongs to another store; put the right file in its place"));
     }
     let stored = load_stored(connection)?;
     let same = stored.iter().zip(catalog.tables()).all(|(stored, table)| {
-        (stored.key, stored.version, &stored.definition) == (table.key, table.version, &table.definition)
+        (stored.key, stored.version) == (table.key, table.version)
+            && stored.definition.is_like(&table.definition)
     });
     if !same || stored.len() > catalog.tables().len() {
         return Err(Error::corrupt(
             "its entities are not those of the catalog; one of the two files is of another time",
         ));
     }
-    Ok(stored.len())
+    let both = stored.iter().zip(catalog.tables()).enumerate();
+    let changed = both.filter(|(_, (stored, table))| stored.definition != table.definition);
+    Ok(ToRegister {
+        changed: changed.map(|(position, _)| position).collect(),
+        new: (stored.len()..catalog.tables().len()).collect(),
+    })
 }
 
 /// The header again, through SQLite: a newer program may have changed it in the WAL.

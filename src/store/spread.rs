@@ -542,9 +542,23 @@ impl Spread {
 
     /// The rows and bytes of tenants in a partition.
     pub(super) fn totals(&self, name: &str) -> Result<(u64, u64)> {
+        self.look_in(name, commit::totals_at_home)
+    }
+
+    /// Reads in a partition's file, which needs no place among those that are open.
+    pub(super) fn look_in<R>(
+        &self,
+        name: &str,
+        look: impl FnOnce(&rusqlite::Connection) -> Result<R>,
+    ) -> Result<R> {
         let path = self.path_of(name);
         let _claim = Claim::reading(&path);
-        commit::totals_at_home(&connection::reader(&StoreFile::new(&path, self.cipher.clone()))?)
+        look(&connection::reader(&StoreFile::new(&path, self.cipher.clone()))?)
+    }
+
+    /// How many homes have moved in this process.
+    pub(super) fn moves(&self) -> u64 {
+        lock(&self.seats).moves
     }
 
     /// The files that are open.

@@ -11,6 +11,7 @@ use super::inner::{Inner, is_home};
 use super::part::Part;
 use super::pool::{Lent, Pool, Texts};
 use super::spread::Place;
+use crate::entity::Tenancy;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::schema::{self, identities};
@@ -150,25 +151,29 @@ impl Inner {
                 views.push(table.view(reach));
             }
         }
+        let log = |name: &str, tenant: TenantKey, tenancy: Tenancy| {
+            let tables = self.catalog().tables().iter().map(|table| &**table);
+            log_view(name, tenant, tables.filter(|table| table.definition.tenancy() == tenancy))
+        };
         let members = match scope {
             Scope::User { key, .. } => {
-                views.push(log_view("audit", *key));
+                views.push(log("audit", *key, Tenancy::User));
                 None
             }
             Scope::Organization { organization_key, member_key, .. } => {
-                views.push(log_view("audit", *organization_key));
-                views.push(log_view("private_audit", *member_key));
+                views.push(log("audit", *organization_key, Tenancy::Organization));
+                views.push(log("private_audit", *member_key, Tenancy::Member));
                 let all = |connection: &Connection| {
                     identities::members(connection, *organization_key, None, u32::MAX)
                 };
                 Some(self.read(all)?)
             }
-            Scope::Administered { key, .. } => {
-                views.push(log_view("audit", *key));
+            Scope::Administered { key, name, .. } => {
+                views.push(log("audit", *key, name.tenancy()));
                 None
             }
             Scope::Reference => {
-                views.push(log_view("audit", TenantKey::REFERENCE));
+                views.push(log("audit", TenantKey::REFERENCE, Tenancy::Reference));
                 None
             }
         };

@@ -2,6 +2,7 @@
 //! to partitions, and everything of a tenant that moves.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, params, params_from_iter};
@@ -42,8 +43,15 @@ const ENTRIES: Numbered = Numbered {
               commitment, previous, hash, salt, body",
 };
 /// Where an entry names people.
-const ENTRY_ACTORS: std::ops::Range<usize> = 2..4;
-const MISSES: Numbered = Numbered { table: "_audit_miss", columns: "key, entity, record, time" };
+const ENTRY_ACTORS: Range<usize> = 2..4;
+/// Who read what.
+const READS: Numbered = Numbered {
+    table: "_audit_read",
+    columns: "key, actor, admin, time, reason, entity, kind, count, records",
+};
+/// Where a read names people.
+const READ_ACTORS: Range<usize> = 1..3;
+const MISSES: Numbered = Numbered { table: "_audit_miss", columns: "key, actor, entity, record, time" };
 
 fn tables_of(catalog: &Catalog, tenancy: Tenancy) -> impl Iterator<Item = &Table> {
     catalog.tables().iter().map(|table| &**table).filter(move |table| table.definition.tenancy() == tenancy)
@@ -228,6 +236,35 @@ pub(super) fn copy(
     copy_entries(source, target, tenant, 0, progress)
 }
 
+/// Copies what a tenant's access log has and the target does not, and takes out of that what is gone.
+pub(super) fn copy_reads(source: &Connection, target: &Committer, tenant: TenantKey) -> Result<()> {
+    let ends = |connection: &Connection| -> Result<(Option<i64>, Option<i64>)> {
+        let sql = "SELECT min(key), max(key) FROM _audit_read WHERE key BETWEEN ?1 AND ?2";
+        let ends = [tenant.first(), tenant.last()];
+        Ok(connection.prepare_cached(sql)?.query_row(ends, |row| Ok((row.get(0)?, row.get(1)?)))?)
+    };
+    let kept = ends(source)?.0.unwrap_or(tenant.last());
+    let mut last = target.exclusive(tenant, |writer| {
+        in_transaction(writer, |connection| {
+            connection
+                .execute("DELETE FROM _audit_read WHERE key BETWEEN ?1 AND ?2", [tenant.first(), kept - 1])?;
+            Ok(ends(connection)?.1.unwrap_or(tenant.first()))
+        })
+    })?;
+    loop {
+        let rows = numbered(source, &READS, last, tenant.last())?;
+        let Some(row) = rows.last() else { return Ok(()) };
+        last = integer(row, 0);
+        let actors = actors(source, &rows, READ_ACTORS)?;
+        target.exclusive(tenant, |writer| {
+            in_transaction(writer, |connection| {
+                insert_all(connection, &READS.target(), &rows)?;
+                insert_actors(connection, &actors)
+            })
+        })?;
+    }
+}
+
 fn copy_entries(
     source: &Connection,
     target: &Committer,
@@ -242,7 +279,7 @@ fn copy_entries(
             return Ok(last - tenant.first());
         };
         last = integer(row, 0);
-        let actors = actors(source, &rows)?;
+        let actors = actors(source, &rows, ENTRY_ACTORS)?;
         target.exclusive(tenant, |writer| {
             in_transaction(writer, |connection| {
                 insert_all(connection, &ENTRIES.target(), &rows)?;
@@ -253,11 +290,11 @@ fn copy_entries(
     }
 }
 
-/// Whom entries name, with the ids, as far as the file knows them.
-fn actors(source: &Connection, entries: &[WholeRow]) -> Result<Vec<WholeRow>> {
+/// Whom entries name in these columns, with the ids, as far as the file knows them.
+fn actors(source: &Connection, entries: &[WholeRow], columns: Range<usize>) -> Result<Vec<WholeRow>> {
     let marks: HashSet<&[u8]> = entries
         .iter()
-        .flat_map(|entry| &entry[ENTRY_ACTORS])
+        .flat_map(|entry| &entry[columns.clone()])
         .filter_map(|value| match value {
             SqlValue::Blob(mark) => Some(&mark[..]),
             _ => None,
@@ -430,7 +467,10 @@ fn clear_log(target: &Committer, tenant: TenantKey) -> Result<()> {
                     connection.execute("DELETE FROM _audit WHERE key BETWEEN ?1 AND ?2", [tenant.first(), last])?;
                 } else {
                     connection.execute("DELETE FROM _audit_checkpoint WHERE tenant = ?1", [tenant.get()])?;
-                    connection.execute("DELETE FROM _audit_miss WHERE key BETWEEN ?1 AND ?2", [tenant.first(), tenant.last()])?;
+                    for table in [&MISSES, &READS] {
+                        let sql = format!("DELETE FROM {} WHERE key BETWEEN ?1 AND ?2", table.table);
+                        connection.execute(&sql, [tenant.first(), tenant.last()])?;
+                    }
                 }
                 Ok(last.is_some())
             })
@@ -483,8 +523,10 @@ pub(super) fn outline(
         let count = statement::count(table, tenant).first(connection, |row| Ok(row.get(0)?))?;
         counts.push(SqlValue::Integer(count.unwrap_or(0)));
     }
-    let sql = "SELECT count(*), max(key) FROM _audit WHERE key BETWEEN ?1 AND ?2";
-    outline.append(&mut rows(connection, sql, [tenant.first(), tenant.last()])?);
+    for Numbered { table, .. } in [&ENTRIES, &READS] {
+        let sql = format!("SELECT count(*), max(key) FROM {table} WHERE key BETWEEN ?1 AND ?2");
+        outline.append(&mut rows(connection, &sql, [tenant.first(), tenant.last()])?);
+    }
     outline.push(counts);
     Ok(outline)
 }

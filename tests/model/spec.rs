@@ -45,6 +45,9 @@ pub struct Spec {
     pub columns: &'static [Column],
 }
 
+/// Entities that ask for their reads to be recorded: a user's and a member's.
+pub const READ: [&str; 2] = ["project", "note"];
+
 /// The most rows and the most bytes.
 pub type Limits = (Option<u64>, Option<u64>);
 
@@ -141,6 +144,7 @@ pub enum Status {
 }
 
 #[derive(Debug, Entity)]
+#[entity(audit_reads)]
 pub struct Project {
     name: String,
 }
@@ -172,7 +176,7 @@ pub struct Ticket {
 }
 
 #[derive(Debug, Entity)]
-#[entity(tenancy = member)]
+#[entity(tenancy = member, audit_reads)]
 pub struct Note {
     text: String,
     points: i64,

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use proptest::sample::Index;
 use tenantry::{
     AdminSession, AuditEntry, Cursor, Dynamic, Error, Fields, Filter, Id, LogRetention, Order,
-    OrganizationId, OrganizationSession, QuotaKind, Record, Result, Role, Store, Target, Tenancy,
-    TenantSession, Timestamp, Upserted, Usage, UserId, Uuid, Value, Verbs, column,
+    OrganizationId, OrganizationSession, QuotaKind, ReadEntry, ReadKind, Record, Result, Role, Store, Target,
+    Tenancy, TenantSession, Timestamp, Upserted, Usage, UserId, Uuid, Value, Verbs, column,
 };
 
-use crate::spec::{CHOICES, Kind, Limits, SPECS, Spec, TypedVerbs, Values, fields, quota};
+use crate::spec::{CHOICES, Kind, Limits, READ, SPECS, Spec, TypedVerbs, Values, fields, quota};
 use crate::steps::{
     Condition, End, Ending, Expect, From, Pick, Room, Seed, SortBy, Sorting, Step, TEXTS, Verb,
 };
@@ -264,12 +264,26 @@ impl World {
     }
 
     /// Everything that each session of the world sees.
-    pub fn compare(&self) {
+    /// Every id that its tenants ever had.
+    pub fn ids(&self) -> BTreeSet<Uuid> {
+        let of = |tenant: &Tenant| tenant.ids.iter().map(|(_, id)| *id).collect::<Vec<_>>();
         match self {
-            World::User { session, tenant, disabled: false, .. } => {
+            World::User { tenant, .. } => of(tenant).into_iter().collect(),
+            World::Organization { members, tenant, .. } => {
+                members.iter().flat_map(|member| of(&member.private)).chain(of(tenant)).collect()
+            }
+        }
+    }
+
+    /// Compares everything at the end. The ids are those of others.
+    pub fn compare(&self, others: &BTreeSet<Uuid>) {
+        match self {
+            World::User { user, session, tenant, disabled: false } => {
                 for spec in SPECS.iter().filter(|spec| spec.tenancy == Tenancy::User) {
                     compare_rows(session, spec, tenant, None);
                 }
+                let rows = tenant.rows(Spec::of("project")).count();
+                compare_reads(&session.audit().reads().list().unwrap(), user, "project", rows, others);
                 assert!(session.audit().verify().unwrap().is_intact());
             }
             World::User { .. } => {}
@@ -287,6 +301,10 @@ impl World {
                         compare_rows(&member.session, spec, tenant, None);
                     }
                     compare_rows(&member.session, Spec::of("note"), &member.private, Some(tenant));
+                    let rows = member.private.rows(Spec::of("note")).count();
+                    let reads = member.session.private_audit().reads().list().unwrap();
+                    compare_reads(&reads, &member.user, "note", rows, others);
+                    assert_eq!(member.session.audit().reads().list().unwrap(), []);
                     assert!(member.session.audit().verify().unwrap().is_intact());
                     assert!(member.session.private_audit().verify().unwrap().is_intact());
                 }
@@ -1021,6 +1039,21 @@ fn compare_rows<S: TypedVerbs>(
     let mut ids: Vec<_> = wanted.iter().map(|(id, ..)| id.to_string()).collect();
     ids.sort();
     assert_eq!(selected, ids.into_iter().map(Value::Text).collect::<Vec<_>>());
+}
+
+/// The access log: who, of what, in which order; and the two reads that were made last.
+fn compare_reads(reads: &[ReadEntry], user: &UserId, entity: &str, rows: usize, others: &BTreeSet<Uuid>) {
+    assert!(READ.contains(&entity));
+    for (position, read) in reads.iter().enumerate() {
+        assert_eq!(read.number, position as u64 + 1);
+        assert_eq!(read.actor.as_ref(), Some(user));
+        assert!(read.admin.as_ref().is_none_or(|admin| admin.as_str() == ROOT));
+        assert_eq!(read.admin.is_some(), read.reason.is_some());
+        assert_eq!(read.entity, entity);
+        assert!(read.records.iter().all(|id| !others.contains(id)), "a record of somebody else was read");
+    }
+    let last: Vec<_> = reads[reads.len() - 2..].iter().map(|read| (read.kind, read.count)).collect();
+    assert_eq!(last, [(ReadKind::List, Some(rows as u64)), (ReadKind::Sql, None)]);
 }
 
 fn identity<const N: usize>(action: &str, changes: [(&str, Value, Value); N]) -> Entry {

@@ -8,6 +8,7 @@ pub(crate) fn entity(entity: &Entity) -> TokenStream {
     let Entity { krate, ident, name, tenancy, .. } = entity;
     let support = &quote!(#krate::codegen_support);
     let author = entity.author.then(|| quote!(.author()));
+    let audit_reads = entity.audit_reads.then(|| quote!(.audit_reads(true)));
     let columns = entity.columns().map(|(field, column)| column_definition(support, field, column));
     let indexes = entity.indexes.iter().map(|index| index_definition(support, index));
     let constants = constants(support, entity);
@@ -26,6 +27,7 @@ pub(crate) fn entity(entity: &Entity) -> TokenStream {
             fn definition() -> #support::Definition {
                 #support::Definition::new(#name, #support::Tenancy::#tenancy)
                     #author
+                    #audit_reads
                     #(.column(#columns))*
                     #(#indexes)*
             }

@@ -24,6 +24,7 @@ pub(crate) struct Entity {
     /// The name of a variant of `Tenancy` and of a marker in `tenancy`.
     pub(crate) tenancy: Ident,
     pub(crate) author: bool,
+    pub(crate) audit_reads: bool,
     pub(crate) fields: Vec<Field>,
     pub(crate) indexes: Vec<Index>,
 }
@@ -69,6 +70,7 @@ impl Entity {
             name,
             tenancy,
             author: attributes.author.place().is_some(),
+            audit_reads: attributes.audit_reads.place().is_some(),
             fields,
             indexes,
         })
@@ -117,11 +119,12 @@ struct Attributes {
     name: Once<LitStr>,
     tenancy: Once<Ident>,
     author: Once<()>,
+    audit_reads: Once<()>,
     indexes: Vec<FieldIndex>,
 }
 
 impl Attributes {
-    const KNOWN: [&str; 6] = ["name", "tenancy", "author", "unique", "index", "crate"];
+    const KNOWN: [&str; 7] = ["name", "tenancy", "author", "audit_reads", "unique", "index", "crate"];
 
     fn read(attributes: &[Attribute], errors: &mut Errors) -> Self {
         let mut this = Self::default();
@@ -130,6 +133,7 @@ impl Attributes {
             "name" => this.name.set(meta, attribute::value(meta, "`name = \"task\"`")),
             "tenancy" => this.tenancy.set(meta, tenancy(meta)),
             "author" => this.author.set(meta, attribute::flag(meta)),
+            "audit_reads" => this.audit_reads.set(meta, attribute::flag(meta)),
             "unique" => FieldIndex::parse(meta, true).map(|index| this.indexes.push(index)),
             "index" => FieldIndex::parse(meta, false).map(|index| this.indexes.push(index)),
             _ => Err(attribute::unknown(meta, &Self::KNOWN)),

@@ -1,3 +1,5 @@
-//! What is left of a store with partitions when the process ends at any moment of a change.
+//! Stores from within: what is left of one with partitions when the process ends at any moment of a change, and reports
+//! that only the administration of a store gets.
 
 mod crashes;
+mod misses;
