@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../engine/mod.rs"]
+mod engine;
 mod erased;
 mod mutants;
 mod pack;
@@ -14,7 +16,6 @@ use std::collections::BTreeMap;
 use pack::Said;
 use proptest::prelude::*;
 use rusqlite::types::Value as SqlValue;
-use rusqlite::{Connection, OpenFlags};
 use tenantry::{AuditEntry, Fields, ImportOptions, Record, Store, Timestamp};
 use world::{SECRET, acme, builder, furnish, user};
 
@@ -54,7 +55,7 @@ type Rows = Vec<Vec<SqlValue>>;
 fn dump(store: &Store, without: &[&str]) -> BTreeMap<(String, String), Rows> {
     let mut dump = BTreeMap::new();
     for file in files(store) {
-        let connection = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let connection = engine::look(&file);
         let mut names = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
         let names: Vec<String> = names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
         for name in names.into_iter().filter(|name| !without.contains(&name.as_str())) {
