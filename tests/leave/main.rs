@@ -239,7 +239,7 @@ fn an_export_is_a_read_of_entities_that_ask_for_it() {
         let asks = definition.name() == "left one";
         definition.audit_reads(asks)
     });
-    let here = asking.fold(Store::builder(), tenantry::Builder::definition).temporary().unwrap();
+    let here = asking.fold(engine::builder(), tenantry::Builder::definition).temporary().unwrap();
     here.users().create(&user("ada")).unwrap();
     let session = here.session(&user("ada")).unwrap();
     for _ in 0..2 {
