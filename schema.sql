@@ -234,7 +234,8 @@ CREATE TABLE _layout (
     one        INTEGER PRIMARY KEY CHECK (one = 1),
     partitions INTEGER CHECK (partitions > 0),        -- NULL: one for each user and organization
     salt       BLOB    NOT NULL CHECK (length(salt) = 32),
-    next       INTEGER NOT NULL                       -- the number of the next intent
+    next       INTEGER NOT NULL,                      -- the number of the next intent
+    key        BLOB    CHECK (length(key) = 32)       -- of an encrypted store: what its partitions are encrypted with
 ) STRICT;
 
 CREATE TABLE _partition (

@@ -150,6 +150,14 @@ pub enum Error {
         /// Who holds it, and what to do.
         holder: &'static str,
     },
+    /// The store's encryption key is missing or another one, or there is nothing to use one for.
+    #[error("{}: {problem}", path.display())]
+    Key {
+        /// The store's file.
+        path: PathBuf,
+        /// What is wrong with the key.
+        problem: KeyProblem,
+    },
     /// The store is busy; the call changed nothing and may be repeated.
     #[error("busy: {reason}")]
     Busy {
@@ -234,6 +242,45 @@ pub enum Error {
     /// The store was closed.
     #[error("the store is closed; open it again")]
     Closed,
+}
+
+/// What is wrong with the key of a store.
+///
+/// ```
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("app.db");
+/// // What an encrypted store looks like from outside: random bytes, in pages of 4 KiB.
+/// std::fs::write(&path, [0x5a; 8192]).unwrap();
+/// let error = tenantry::Store::open(&path).unwrap_err();
+/// assert!(matches!(error, tenantry::Error::Key { .. }), "{error}");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyProblem {
+    /// The file is not encrypted with this key; or it is damaged at its beginning, or no store, which nobody can
+    /// tell apart without the right key.
+    Wrong,
+    /// The file seems to be encrypted, and no key was given.
+    Missing,
+    /// A key was given for a store that is not encrypted.
+    NotEncrypted,
+    /// The file seems to be encrypted, and this program was built without the feature `sqlcipher`.
+    Unsupported,
+}
+
+impl std::fmt::Display for KeyProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Wrong => "the encryption key is not the one of this file, or the file is damaged or no store",
+            Self::Missing => {
+                "this seems to be an encrypted store: give its key with `Builder::encryption_key`; without it there is no way to tell"
+            }
+            Self::NotEncrypted => "the store is not encrypted: open it without a key",
+            Self::Unsupported => {
+                "this seems to be an encrypted store: build the program with Tenantry's feature `sqlcipher` and give the key"
+            }
+        })
+    }
 }
 
 /// Why a token was refused. For whoever runs the application: told to a stranger, it would help to forge a better one.
@@ -402,7 +449,7 @@ impl From<rusqlite::Error> for Error {
                 source: Some(without_text(&error)),
             },
             Some(Code::NotADatabase) => Error::Corrupt {
-                what: "the file is not a SQLite database, or is encrypted".to_owned(),
+                what: "the file is not a SQLite database, or is encrypted, or was given another key since it was opened".to_owned(),
                 source: Some(without_text(&error)),
             },
             Some(Code::TooBig) => Error::LimitExceeded {

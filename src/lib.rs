@@ -46,7 +46,7 @@ pub use entity::{
     AsNested, Column, ColumnDefinition, ColumnKind, Definition, Direction, Entity, Field, Fields, Id,
     IndexDefinition, Model, Nested, OnDelete, Record, Refers, Target, Tenancy, Value,
 };
-pub use error::{Error, Result, TokenProblem};
+pub use error::{Error, KeyProblem, Result, TokenProblem};
 pub use identity::{
     Invitation, Membership, Organization, OrganizationId, Role, StoreRole, TenantName, User, UserId,
 };
@@ -64,6 +64,8 @@ pub use session::{
     Session, TenantSession, Transaction, Upserted, Verbs,
 };
 pub use sql::{PlanStep, Sql, SqlCancel, SqlColumn, SqlLimits, SqlRow, SqlRows, SqlStream};
+#[cfg(feature = "sqlcipher")]
+pub use store::Key;
 pub use store::{
     Builder, Durability, ExpiredLog, LogRetention, MoveProgress, Organizations, Partition, Partitions,
     PoolClass, RepartitionProgress, Store, Users,

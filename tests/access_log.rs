@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod engine;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -64,7 +66,7 @@ fn sample() -> Definition {
 }
 
 fn builder() -> Builder {
-    Store::builder()
+    engine::builder()
         .entity::<Patient>()
         .entity::<Task>()
         .entity::<Finding>()
@@ -595,7 +597,7 @@ fn reading_can_be_recorded_from_some_day_on_and_until_another() {
     for (number, spread) in [false, true].into_iter().enumerate() {
         let path = folder.path().join(format!("store{number}"));
         let open = |definition: Option<Definition>| {
-            let builder = Store::builder();
+            let builder = engine::builder();
             let builder = if spread && !path.exists() { builder.partitions(1) } else { builder };
             let builder = definition.into_iter().fold(builder, Builder::definition);
             let store = builder.open(&path).unwrap();
@@ -618,7 +620,7 @@ fn reading_can_be_recorded_from_some_day_on_and_until_another() {
         store.close().unwrap();
         if let Some(place) = place {
             // What every file of a store holds of its entities is the same.
-            let file = rusqlite::Connection::open(place.path).unwrap();
+            let file = engine::look(place.path);
             let stored: String =
                 file.query_row("SELECT definition FROM _entity", [], |row| row.get(0)).unwrap();
             assert!(stored.contains("audit_reads"), "{stored}");
@@ -628,7 +630,7 @@ fn reading_can_be_recorded_from_some_day_on_and_until_another() {
         assert_eq!(noted(&store), 2);
         store.close().unwrap();
         // Whoever only reads decides nothing, and nothing is noted of it.
-        let store = Store::builder().definition(plain()).read_only().open(&path).unwrap();
+        let store = engine::builder().definition(plain()).read_only().open(&path).unwrap();
         assert_eq!(noted(&store), 2);
         store.close().unwrap();
         let store = open(None);
@@ -639,7 +641,7 @@ fn reading_can_be_recorded_from_some_day_on_and_until_another() {
         store.close().unwrap();
         // Nothing else of a definition can change so.
         let other = plain().column(ColumnDefinition::new("more", ColumnKind::Text)).audit_reads(true);
-        assert!(matches!(Store::builder().definition(other).open(&path), Err(Error::Schema { .. })));
+        assert!(matches!(engine::builder().definition(other).open(&path), Err(Error::Schema { .. })));
     }
 }
 
@@ -684,7 +686,7 @@ fn what_could_not_be_written_is_not_lost() {
     let ada = session(&store, "ada");
     let id = ada.insert(&Patient { name: "p".into() }).unwrap();
     ada.get(id).unwrap();
-    let other = rusqlite::Connection::open(&path).unwrap();
+    let other = engine::look(&path);
     other
         .execute_batch("CREATE TRIGGER no BEFORE INSERT ON _audit_read BEGIN SELECT RAISE(ABORT, 'no'); END")
         .unwrap();

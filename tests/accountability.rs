@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod engine;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -152,7 +154,7 @@ fn task(title: &str) -> Task {
 impl World {
     fn new(partitions: Option<u32>) -> Self {
         let mut builder =
-            Store::builder().entity::<Project>().entity::<Task>().entity::<Ticket>().entity::<Note>();
+            engine::builder().entity::<Project>().entity::<Task>().entity::<Ticket>().entity::<Note>();
         if let Some(count) = partitions {
             builder = builder.partitions(count);
         }

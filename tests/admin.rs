@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod engine;
+
 use std::sync::Mutex;
 
 use tenantry::{
@@ -56,7 +58,7 @@ fn task(title: &str, points: i64) -> Task {
 
 /// Ada and Grace; Acme with Ada as its admin and Grace as a member; Root, who administers the store.
 fn world(partitions: Option<u32>) -> Store {
-    let mut builder = Store::builder()
+    let mut builder = engine::builder()
         .entity::<Project>()
         .entity::<Task>()
         .entity::<Ticket>()
@@ -421,7 +423,7 @@ fn invitations_make_members_and_tell_nobody_who_exists() {
 fn an_invitation_ends_by_the_clock() {
     let now = std::sync::Arc::new(Mutex::new(Timestamp::from_second(1_000_000).unwrap()));
     let clock = std::sync::Arc::clone(&now);
-    let store = Store::builder().clock(move || *clock.lock().unwrap()).temporary().unwrap();
+    let store = engine::builder().clock(move || *clock.lock().unwrap()).temporary().unwrap();
     let (ada, grace) =
         (store.users().create(&user("ada")).unwrap(), store.users().create(&user("grace")).unwrap());
     let acme = store.organizations().create(&organization("acme")).unwrap();
@@ -534,10 +536,10 @@ fn reading_a_members_records_is_on_record_and_only_reading() {
 fn a_store_that_is_only_read_gives_no_admin_a_session() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
-    let store = Store::open(&path).unwrap();
+    let store = engine::builder().open(&path).unwrap();
     let root = store.users().create(&user("root")).unwrap();
     store.users().set_role(&root, StoreRole::Admin).unwrap();
-    let reading = Store::builder().read_only().open(&path).unwrap();
+    let reading = engine::builder().read_only().open(&path).unwrap();
     assert!(matches!(reading.admin(&root, "work"), Err(Error::ReadOnly { .. })));
 }
 
@@ -740,7 +742,7 @@ struct Remark {
 
 #[test]
 fn records_of_the_organization_beside_a_members_own_are_on_record_there() {
-    for builder in [Store::builder(), Store::builder().partitions(2)] {
+    for builder in [engine::builder(), engine::builder().partitions(2)] {
         let store = builder.entity::<Ticket>().entity::<Remark>().temporary().unwrap();
         for id in ["ada", "root"] {
             store.users().create(&user(id)).unwrap();
@@ -850,7 +852,7 @@ fn is_refused<L: FnOnce() -> Result<(), Error> + Send>(name: &str, prepare: impl
 
 #[test]
 fn an_open_transaction_in_another_file_ends_with_the_role() {
-    let builder = Store::builder().entity::<Project>().entity::<Task>().partition_per_tenant();
+    let builder = engine::builder().entity::<Project>().entity::<Task>().partition_per_tenant();
     let store = builder.temporary().unwrap();
     for id in ["ada", "root"] {
         store.users().create(&user(id)).unwrap();
@@ -914,7 +916,7 @@ fn in_a_process_that_only_reads_a_right_ends_where_it_was_taken_away() {
     for partitions in [None, Some(2)] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app");
-        let mut builder = Store::builder();
+        let mut builder = engine::builder();
         if let Some(count) = partitions {
             builder = builder.partitions(count);
         }
@@ -927,7 +929,7 @@ fn in_a_process_that_only_reads_a_right_ends_where_it_was_taken_away() {
             store.organizations().add_member(&acme, &user(id), Role::Admin).unwrap();
         }
         store.organizations().invite(&acme, &user("carl"), Role::Member, None).unwrap();
-        let reading = Store::builder().read_only().open(&path).unwrap();
+        let reading = engine::builder().read_only().open(&path).unwrap();
         let admin = inside(&reading, "ada").manage().unwrap();
         assert_eq!(admin.members(None, 10).unwrap().len(), 2);
         assert_eq!(admin.invitations(None, 10).unwrap().len(), 1);
@@ -953,13 +955,12 @@ fn invitations_that_have_expired_do_not_keep_others_out() {
     let now = std::sync::Arc::new(Mutex::new(Timestamp::from_second(1_000_000).unwrap()));
     let open = || {
         let clock = std::sync::Arc::clone(&now);
-        Store::builder().clock(move || *clock.lock().unwrap()).open(&path).unwrap()
+        engine::builder().clock(move || *clock.lock().unwrap()).open(&path).unwrap()
     };
     let store = open();
     let acme = store.organizations().create(&organization("acme")).unwrap();
     store.close().unwrap();
-    rusqlite::Connection::open(&path)
-        .unwrap()
+    engine::look(&path)
         .execute_batch(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
              INSERT INTO _invitation SELECT (SELECT key FROM _organization), 'user ' || i, 'member', 0,
@@ -980,7 +981,7 @@ fn invitations_that_have_expired_do_not_keep_others_out() {
 #[test]
 fn logs_name_the_admin_wherever_a_tenant_moves_and_whenever_it_is_opened() {
     let folder = tempfile::tempdir().unwrap();
-    let builder = || Store::builder().entity::<Project>().entity::<Task>();
+    let builder = || engine::builder().entity::<Project>().entity::<Task>();
     let store = builder().partitions(5).open(folder.path().join("store")).unwrap();
     for id in ["ada", "grace", "root", "a", "b", "c", "d", "e", "f", "g"] {
         store.users().create(&user(id)).unwrap();
@@ -1067,7 +1068,7 @@ fn nothing_is_seen_that_can_not_be_put_on_record() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let builder = || {
-        Store::builder()
+        engine::builder()
             .entity::<Project>()
             .entity::<Task>()
             .entity::<Ticket>()
@@ -1092,8 +1093,7 @@ fn nothing_is_seen_that_can_not_be_put_on_record() {
     let mut begun = query.iter().unwrap();
     let before = ada.audit().list().unwrap();
     // As if the disk were full for these entries.
-    rusqlite::Connection::open(&path)
-        .unwrap()
+    engine::look(&path)
         .execute_batch(
             "CREATE TRIGGER no_more BEFORE INSERT ON _audit WHEN NEW.action IN ('access', 'quota.set')
              BEGIN SELECT RAISE(ABORT, 'no'); END",
@@ -1329,7 +1329,7 @@ fn managing_ends_with_whatever_it_rests_on() {
 
 #[test]
 fn a_page_of_a_report_has_a_thousand_tenants_at_most() {
-    let store = Store::builder().entity::<Project>().entity::<Task>().temporary().unwrap();
+    let store = engine::builder().entity::<Project>().entity::<Task>().temporary().unwrap();
     for number in 0..1_001 {
         store.users().create(&user(&format!("{number:04}"))).unwrap();
     }
@@ -1341,7 +1341,7 @@ fn a_page_of_a_report_has_a_thousand_tenants_at_most() {
 
 #[test]
 fn whoever_waits_for_a_reader_while_the_right_ends_sees_nothing() {
-    let store = Store::builder().entity::<Project>().entity::<Task>().readers(1).temporary().unwrap();
+    let store = engine::builder().entity::<Project>().entity::<Task>().readers(1).temporary().unwrap();
     for id in ["ada", "grace", "root"] {
         store.users().create(&user(id)).unwrap();
     }
@@ -1375,7 +1375,7 @@ fn whoever_waits_for_a_reader_while_the_right_ends_sees_nothing() {
 
 #[test]
 fn an_open_transaction_in_an_organization_ends_with_the_user_at_its_next_verb() {
-    let builder = Store::builder().entity::<Ticket>().partition_per_tenant();
+    let builder = engine::builder().entity::<Ticket>().partition_per_tenant();
     let store = builder.temporary().unwrap();
     store.users().create(&user("ada")).unwrap();
     let acme = store.organizations().create(&organization("acme")).unwrap();

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod engine;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
@@ -22,7 +24,7 @@ fn user(store: &Store, id: &str) -> TenantSession {
 }
 
 fn store() -> Store {
-    Store::builder().entity::<Counter>().cache(1 << 20).temporary().unwrap()
+    engine::builder().entity::<Counter>().cache(1 << 20).temporary().unwrap()
 }
 
 #[test]
@@ -93,7 +95,7 @@ fn a_read_is_never_older_than_the_last_answered_write() {
 
 #[test]
 fn memory_is_bounded_and_shared_out() {
-    let store = Store::builder().entity::<Counter>().cache(256 << 10).temporary().unwrap();
+    let store = engine::builder().entity::<Counter>().cache(256 << 10).temporary().unwrap();
     let (ada, grace) = (user(&store, "ada"), user(&store, "grace"));
     let of_grace = grace.insert(&counter(7)).unwrap();
     grace.get(of_grace).unwrap();

@@ -19,6 +19,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod engine;
+
 use std::thread;
 
 use tenantry::{
@@ -63,7 +65,7 @@ struct Handle {
 const ABSENT: Uuid = Uuid::from_u128(0x0190_f3a0_7c1e_7cc3_98c4_dc0c_0c07_398f);
 
 fn builder() -> tenantry::Builder {
-    Store::builder()
+    engine::builder()
         .entity::<Project>()
         .entity::<Task>()
         .entity::<Ticket>()

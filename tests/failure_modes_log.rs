@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod engine;
+
 use std::collections::HashSet;
 use std::sync::Barrier;
 use std::thread;
@@ -34,7 +36,7 @@ struct Handle {
 }
 
 fn builder() -> tenantry::Builder {
-    Store::builder().entity::<Task>().entity::<Ticket>().entity::<Handle>()
+    engine::builder().entity::<Task>().entity::<Ticket>().entity::<Handle>()
 }
 
 fn user(store: &Store, id: &str) -> TenantSession {
@@ -170,7 +172,7 @@ fn row_30_a_head_kept_elsewhere_shows_a_rewritten_chain() {
     let kept = ada.audit().head().unwrap();
     store.close().unwrap();
     // The chain again as it was one entry ago, with a head to match: consistent by itself.
-    let raw = rusqlite::Connection::open(&path).unwrap();
+    let raw = engine::look(&path);
     let sql = "DROP TRIGGER _audit_stays; \
                DELETE FROM _audit WHERE key = (SELECT max(key) FROM _audit); \
                UPDATE _log_head SET next = next - 1, (hash, clock) = (SELECT hash, clock FROM _audit ORDER BY key DESC LIMIT 1) \
@@ -205,7 +207,7 @@ fn row_31_an_organization_is_disabled_and_its_log_stays() {
     assert!(matches!(ada.in_organization(&acme), Err(Error::Disabled { .. })));
     store.close().unwrap();
     // Another tool that deletes the owner, with and without foreign keys.
-    let raw = rusqlite::Connection::open(&path).unwrap();
+    let raw = engine::look(&path);
     for keys in [false, true] {
         raw.pragma_update(None, "foreign_keys", keys).unwrap();
         assert!(raw.execute("DELETE FROM _tenant WHERE kind = 'organization'", []).is_err());
@@ -238,7 +240,7 @@ fn row_32_a_log_verifies_without_payloads_that_a_checkpoint_covers() {
     let old = LogRetention { payloads_before: Some(then), ..LogRetention::default() };
     assert_eq!(store.users().expire_log(ada.user(), old).unwrap().payloads, 2);
     store.close().unwrap();
-    let raw = rusqlite::Connection::open(&path).unwrap();
+    let raw = engine::look(&path);
     assert!(
         raw.execute("UPDATE _audit SET salt = NULL, body = NULL WHERE key >> 40 = 1", []).is_err(),
         "the third is not covered"

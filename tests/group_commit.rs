@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod engine;
+
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -80,7 +82,7 @@ fn verify(store: &Store, sessions: &[TenantSession], acknowledged: &[Vec<String>
 #[test]
 fn failures_and_panics_stay_with_their_caller() {
     for durability in [Durability::Full, Durability::Normal] {
-        let store = Store::builder().entity::<Task>().durability(durability).temporary().unwrap();
+        let store = engine::builder().entity::<Task>().durability(durability).temporary().unwrap();
         let sessions: Vec<_> = (0..4).map(|number| user(&store, &format!("user-{number}"))).collect();
         for session in &sessions {
             session.insert(&task("taken/0")).unwrap();
@@ -139,7 +141,7 @@ fn a_panic_in_another_callers_work_reaches_its_owner() {
     let calls = std::sync::Arc::new(AtomicUsize::new(0));
     let armed = std::sync::Arc::new(AtomicBool::new(false));
     let (counter, switch) = (calls.clone(), armed.clone());
-    let store = Store::builder()
+    let store = engine::builder()
         .entity::<Task>()
         .clock(move || {
             if switch.load(Ordering::Acquire) && counter.fetch_add(1, Ordering::AcqRel) % 7 == 6 {
@@ -200,7 +202,7 @@ fn held<R>(session: &TenantSession, meanwhile: impl FnOnce() -> R) -> R {
 #[test]
 fn who_waits_too_long_gives_up_and_nothing_of_it_is_done_later() {
     let store =
-        Store::builder().entity::<Task>().wait_timeout(Duration::from_millis(100)).temporary().unwrap();
+        engine::builder().entity::<Task>().wait_timeout(Duration::from_millis(100)).temporary().unwrap();
     let (ada, grace) = (user(&store, "ada"), user(&store, "grace"));
     held(&ada, || {
         let began = Instant::now();
@@ -220,7 +222,7 @@ fn who_waits_too_long_gives_up_and_nothing_of_it_is_done_later() {
 #[test]
 fn a_call_from_within_a_transaction_is_answered_and_never_waits_for_itself() {
     let timeout = Duration::from_millis(300);
-    let store = Store::builder().entity::<Task>().wait_timeout(timeout).temporary().unwrap();
+    let store = engine::builder().entity::<Task>().wait_timeout(timeout).temporary().unwrap();
     let ada = user(&store, "ada");
     let outcome: Result<()> = ada.transaction(|tx| {
         tx.insert(&task("in/0"))?;
@@ -242,7 +244,7 @@ fn a_call_from_within_a_transaction_is_answered_and_never_waits_for_itself() {
 
 #[test]
 fn a_closure_can_wait_for_those_who_came_before_it() {
-    let store = Store::builder().entity::<Task>().temporary().unwrap();
+    let store = engine::builder().entity::<Task>().temporary().unwrap();
     let (ada, grace) = (user(&store, "ada"), user(&store, "grace"));
     for round in 0..50 {
         let (done, is_done) = mpsc::channel();
@@ -265,7 +267,7 @@ fn a_closure_can_wait_for_those_who_came_before_it() {
 
 #[test]
 fn a_light_tenant_is_served_among_a_flood() {
-    let store = Store::builder().entity::<Task>().temporary().unwrap();
+    let store = engine::builder().entity::<Task>().temporary().unwrap();
     let (light, heavy) = (user(&store, "light"), user(&store, "heavy"));
     let (done, written) = (AtomicBool::new(false), AtomicUsize::new(0));
     let mut worst = 0;
@@ -302,7 +304,7 @@ fn a_light_tenant_is_served_among_a_flood() {
 fn closing_answers_everyone_who_waits() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
-    let store = Store::builder().entity::<Task>().open(&path).unwrap();
+    let store = engine::builder().entity::<Task>().open(&path).unwrap();
     let sessions: Vec<_> = (0..6).map(|number| user(&store, &format!("user-{number}"))).collect();
     let acknowledged: Vec<_> = sessions.iter().map(|_| std::sync::Mutex::new(Vec::new())).collect();
     together(7, |thread| {
@@ -321,7 +323,7 @@ fn closing_answers_everyone_who_waits() {
         }
     });
     drop((sessions, store));
-    let store = Store::builder().entity::<Task>().open(&path).unwrap();
+    let store = engine::builder().entity::<Task>().open(&path).unwrap();
     let sessions: Vec<_> = (0..6)
         .map(|number| store.session(&UserId::new(format!("user-{number}")).unwrap()).unwrap())
         .collect();
@@ -332,7 +334,7 @@ fn closing_answers_everyone_who_waits() {
 #[test]
 fn no_entry_of_a_session_follows_the_one_that_ends_it() {
     for round in 0..20 {
-        let store = Store::builder().entity::<Task>().temporary().unwrap();
+        let store = engine::builder().entity::<Task>().temporary().unwrap();
         let ada = user(&store, "ada");
         together(5, |thread| {
             if thread == 4 {
@@ -360,7 +362,7 @@ fn no_entry_of_a_session_follows_the_one_that_ends_it() {
 fn the_log_of_writes_ahead_stays_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
-    let store = Store::builder().entity::<Task>().durability(Durability::Normal).open(&path).unwrap();
+    let store = engine::builder().entity::<Task>().durability(Durability::Normal).open(&path).unwrap();
     let sessions: Vec<_> = (0..4).map(|number| user(&store, &format!("user-{number}"))).collect();
     let filler = "x".repeat(20_000);
     let wal = folder.path().join("app.db-wal");
@@ -378,6 +380,6 @@ fn the_log_of_writes_ahead_stays_bounded() {
     assert!(largest < 120 * mebibyte, "{largest}: it began anew");
     store.close().unwrap();
     drop((sessions, store));
-    let store = Store::builder().entity::<Task>().open(&path).unwrap();
+    let store = engine::builder().entity::<Task>().open(&path).unwrap();
     assert!(store.check().unwrap().is_clean());
 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod engine;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -59,7 +61,7 @@ fn memo() -> Definition {
 }
 
 fn builder() -> tenantry::Builder {
-    Store::builder()
+    engine::builder()
         .entity::<Task>()
         .entity::<Ticket>()
         .entity::<Note>()

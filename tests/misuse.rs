@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod engine;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +41,7 @@ fn a_clock_that_panics_does_not_take_the_writer_along() {
         let broken = Arc::clone(&broken);
         move || if broken.load(Ordering::Relaxed) { panic!("no time") } else { Timestamp::UNIX_EPOCH }
     };
-    let store = Store::builder()
+    let store = engine::builder()
         .entity::<Task>()
         .clock(clock)
         .wait_timeout(Duration::from_secs(1))
@@ -65,7 +67,7 @@ fn a_step_that_panics_in_a_transaction_is_undone_whole() {
             getrandom::fill(bytes).unwrap();
         }
     };
-    let store = Store::builder().entity::<Task>().randomness(randomness).temporary().unwrap();
+    let store = engine::builder().entity::<Task>().randomness(randomness).temporary().unwrap();
     let ada = user(&store, "ada");
     broken.store(true, Ordering::Relaxed);
     let (mut kept, mut panicked) = (0, 0);
@@ -94,7 +96,7 @@ fn a_step_that_panics_in_a_transaction_is_undone_whole() {
 #[test]
 fn timeouts_and_sizes_at_the_ends_of_their_ranges_are_taken() {
     for timeout in [Duration::ZERO, Duration::MAX] {
-        let store = Store::builder()
+        let store = engine::builder()
             .entity::<Task>()
             .wait_timeout(timeout)
             .open_timeout(timeout)
@@ -105,13 +107,13 @@ fn timeouts_and_sizes_at_the_ends_of_their_ranges_are_taken() {
         ada.insert(&task("Dig")).unwrap();
         assert_eq!(ada.list::<Task>().unwrap().len(), 1);
     }
-    let store = Store::builder().entity::<Task>().readers(u32::MAX).temporary().unwrap();
+    let store = engine::builder().entity::<Task>().readers(u32::MAX).temporary().unwrap();
     assert_eq!(user(&store, "ada").count::<Task>().unwrap(), 0);
 }
 
 #[test]
 fn nobody_is_in_the_log_after_being_disabled() {
-    let store = Store::builder().entity::<Task>().temporary().unwrap();
+    let store = engine::builder().entity::<Task>().temporary().unwrap();
     for number in 0..150 {
         let ada = user(&store, &format!("ada{number}"));
         let id = UserId::new(format!("ada{number}")).unwrap();
@@ -136,7 +138,7 @@ fn nobody_is_in_the_log_after_being_disabled() {
 
 #[test]
 fn an_iterator_stops_when_its_session_ends() {
-    let store = Store::builder().entity::<Task>().temporary().unwrap();
+    let store = engine::builder().entity::<Task>().temporary().unwrap();
     let ada = user(&store, "ada");
     let tasks: Vec<Task> = (0..1000).map(task).collect();
     ada.insert_many(&tasks).unwrap();
@@ -152,7 +154,7 @@ fn an_iterator_stops_when_its_session_ends() {
 fn closing_does_not_wait_for_an_iterator() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
-    let store = Store::builder().entity::<Task>().open(&path).unwrap();
+    let store = engine::builder().entity::<Task>().open(&path).unwrap();
     let ada = user(&store, "ada");
     ada.insert_many(&(0..200).map(task).collect::<Vec<_>>()).unwrap();
     let mut records = ada.query::<Task>().iter().unwrap();
@@ -163,7 +165,7 @@ fn closing_does_not_wait_for_an_iterator() {
     assert!(begun.elapsed() < Duration::from_secs(5), "closing took {:?}", begun.elapsed());
     drop(records);
     drop((ada, store));
-    let again = Store::builder().entity::<Task>().open(&path).unwrap();
+    let again = engine::builder().entity::<Task>().open(&path).unwrap();
     assert_eq!(user(&again, "ada").count::<Task>().unwrap(), 201);
 }
 
@@ -189,12 +191,12 @@ fn defaults_survive_reopening_or_are_refused() {
             .filter(|real| real.is_finite())
             .collect();
         let path = folder.path().join(format!("{round}.db"));
-        drop(Store::builder().definition(definition(&reals)).open(&path).unwrap());
-        drop(Store::builder().definition(definition(&reals)).open(&path).unwrap());
+        drop(engine::builder().definition(definition(&reals)).open(&path).unwrap());
+        drop(engine::builder().definition(definition(&reals)).open(&path).unwrap());
     }
     for real in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
         let path = folder.path().join("never.db");
-        let error = Store::builder().definition(definition(&[real])).open(&path).unwrap_err();
+        let error = engine::builder().definition(definition(&[real])).open(&path).unwrap_err();
         assert!(matches!(error, Error::Schema { .. }), "{error:?}");
         assert!(!path.exists());
     }
@@ -202,7 +204,7 @@ fn defaults_survive_reopening_or_are_refused() {
 
 #[test]
 fn a_time_that_no_id_can_hold_is_refused() {
-    let store = Store::builder().entity::<Task>().temporary().unwrap();
+    let store = engine::builder().entity::<Task>().temporary().unwrap();
     let ada = user(&store, "ada");
     for time in [Timestamp::MIN, Timestamp::from_millisecond(-1).unwrap()] {
         let error = ada.insert_at(&task("Dig"), time).unwrap_err();
@@ -219,7 +221,7 @@ fn a_time_that_no_id_can_hold_is_refused() {
 
 #[test]
 fn a_page_of_nothing_is_refused() {
-    let store = Store::builder().entity::<Task>().temporary().unwrap();
+    let store = engine::builder().entity::<Task>().temporary().unwrap();
     let ada = user(&store, "ada");
     ada.insert(&task("Dig")).unwrap();
     assert!(matches!(ada.query::<Task>().page(0), Err(Error::InvalidInput { .. })));
@@ -228,7 +230,7 @@ fn a_page_of_nothing_is_refused() {
 
 #[test]
 fn queries_of_any_size_are_answered_or_refused_by_name() {
-    let store = Store::builder().entity::<Task>().temporary().unwrap();
+    let store = engine::builder().entity::<Task>().temporary().unwrap();
     let ada = user(&store, "ada");
     ada.insert_many(&(0..5).map(task).collect::<Vec<_>>()).unwrap();
     assert_eq!(ada.query::<Task>().limit(u64::MAX).list().unwrap().len(), 5);
@@ -256,7 +258,7 @@ fn entities_of_no_column_and_of_the_most_columns_work() {
     let wide = (0..90).fold(Definition::new("wide", Tenancy::User), |definition, number| {
         definition.column(ColumnDefinition::new(format!("c{number}"), ColumnKind::Integer).optional())
     });
-    let store = Store::builder()
+    let store = engine::builder()
         .definition(Definition::new("bare", Tenancy::User))
         .definition(wide)
         .temporary()
@@ -288,7 +290,7 @@ fn what_an_ended_creation_left_is_cleared_away() {
     for name in [".store.db.new", ".store.db.new-journal"] {
         std::fs::write(folder.path().join(name), b"half of a store").unwrap();
     }
-    let store = Store::builder().entity::<Task>().open(folder.path().join("store.db")).unwrap();
+    let store = engine::builder().entity::<Task>().open(folder.path().join("store.db")).unwrap();
     user(&store, "ada").insert(&task("Dig")).unwrap();
     assert_clean(&store);
     store.close().unwrap();
@@ -306,7 +308,7 @@ fn threads_that_open_one_path_together_find_one_writer_and_whole_readers() {
         let opened: Vec<Result<Store, Error>> = thread::scope(|scope| {
             let open = || {
                 ready.wait();
-                Store::builder().entity::<Task>().open(&path)
+                engine::builder().entity::<Task>().open(&path)
             };
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -319,7 +321,7 @@ fn threads_that_open_one_path_together_find_one_writer_and_whole_readers() {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let reader = Store::builder().entity::<Task>().read_only().open(&path).unwrap();
+                    let reader = engine::builder().entity::<Task>().read_only().open(&path).unwrap();
                     assert_eq!(user(&reader, "ada").count::<Task>().unwrap(), 1);
                 });
             }
@@ -336,7 +338,7 @@ fn reference_records_in_a_circle_stay_while_a_tenant_refers_to_one() {
         .column(ColumnDefinition::new("next", refers("currency", OnDelete::Cascade)).optional());
     let price = Definition::new("price", Tenancy::User)
         .column(ColumnDefinition::new("currency", refers("currency", OnDelete::Restrict)));
-    let store = Store::builder().definition(currency).definition(price).temporary().unwrap();
+    let store = engine::builder().definition(currency).definition(price).temporary().unwrap();
     let ada = user(&store, "ada");
     let reference = store.reference();
     let currencies = reference.dynamic("currency").unwrap();

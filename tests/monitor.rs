@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod engine;
+
 use std::thread;
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ fn task(title: &str) -> Task {
 }
 
 fn open(monitoring: Option<Monitoring>) -> Store {
-    let builder = Store::builder().entity::<Task>().entity::<Note>();
+    let builder = engine::builder().entity::<Task>().entity::<Note>();
     match monitoring {
         Some(monitoring) => builder.monitor(monitoring).temporary().unwrap(),
         None => builder.temporary().unwrap(),
@@ -191,7 +193,7 @@ fn the_metrics_facade_is_told() {
 #[test]
 fn waits_shared_commits_and_rows_in_memory_are_told_of_each_tenant() {
     let store =
-        Store::builder().entity::<Task>().monitor(Monitoring::new()).cache(1 << 20).temporary().unwrap();
+        engine::builder().entity::<Task>().monitor(Monitoring::new()).cache(1 << 20).temporary().unwrap();
     let (ada, grace) = (user(&store, "ada"), user(&store, "grace"));
     let id = ada.insert(&task("a")).unwrap();
     for _ in 0..3 {

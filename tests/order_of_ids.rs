@@ -4,9 +4,11 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod engine;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tenantry::{Entity, Id, Record, Store, Timestamp, UserId};
+use tenantry::{Entity, Id, Record, Timestamp, UserId};
 use uuid::Uuid;
 
 #[derive(Debug, Clone, PartialEq, Entity)]
@@ -56,7 +58,7 @@ proptest! {
 
     #[test]
     fn lists_are_in_the_order_of_the_ids(steps in vec(step(), 0..25), size in 1_u32..6) {
-        let store = Store::builder().entity::<Note>().temporary().unwrap();
+        let store = engine::builder().entity::<Note>().temporary().unwrap();
         let session = store.session(&store.users().create(&UserId::new("ada").unwrap()).unwrap()).unwrap();
         let mut ids: Vec<Id<Note>> = Vec::new();
         for (number, step) in (0..).zip(steps) {

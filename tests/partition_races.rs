@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod engine;
+
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -28,7 +30,7 @@ struct Task {
 }
 
 fn builder() -> Builder {
-    Store::builder().entity::<Currency>().entity::<Task>().wait_timeout(Duration::from_secs(5))
+    engine::builder().entity::<Currency>().entity::<Task>().wait_timeout(Duration::from_secs(5))
 }
 
 fn task(title: impl ToString) -> Task {

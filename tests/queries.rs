@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod engine;
+
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
@@ -35,7 +37,7 @@ struct Shared {
 }
 
 fn store() -> Store {
-    Store::builder().entity::<Item>().entity::<Other>().entity::<Shared>().temporary().unwrap()
+    engine::builder().entity::<Item>().entity::<Other>().entity::<Shared>().temporary().unwrap()
 }
 
 fn user(store: &Store, id: &str) -> TenantSession {

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod engine;
+
 use std::sync::Barrier;
 
 use tenantry::{
@@ -54,7 +56,7 @@ const fn counted(bytes: u64) -> u64 {
 }
 
 fn builder() -> Builder {
-    Store::builder()
+    engine::builder()
         .entity::<Album>()
         .entity::<Photo>()
         .entity::<Ticket>()

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod engine;
+
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -15,7 +17,7 @@ struct Task {
 
 fn store(readers: u32) -> Store {
     let timeout = Duration::from_secs(1);
-    Store::builder().entity::<Task>().readers(readers).wait_timeout(timeout).temporary().unwrap()
+    engine::builder().entity::<Task>().readers(readers).wait_timeout(timeout).temporary().unwrap()
 }
 
 fn user(store: &Store, id: &str) -> TenantSession {

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod engine;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use rusqlite::Connection;
 use tenantry::{
     Anchor, AuditEntry, Builder, ChainProblem, Entity, Error, ExpiredLog, LogName, LogRetention,
     OrganizationId, Quota, Role, Store, TenantName, TenantSession, Timestamp, UserId, Value,
@@ -52,7 +53,7 @@ impl Days {
 
 fn builder(days: &Days) -> Builder {
     let days = days.clone();
-    Store::builder()
+    engine::builder()
         .entity::<Task>()
         .entity::<Ticket>()
         .entity::<Note>()
@@ -191,7 +192,7 @@ fn check_still_finds_changed_rows_where_the_log_tells_of_them() {
     ] {
         let copy = folder.path().join("copy.db");
         std::fs::copy(&path, &copy).unwrap();
-        let raw = Connection::open(&copy).unwrap();
+        let raw = engine::look(&copy);
         assert_eq!(raw.execute(statement, []).unwrap(), 1, "{statement}");
         drop(raw);
         let report = builder(&days).open(&copy).unwrap().check().unwrap();
@@ -296,7 +297,7 @@ fn a_long_log_goes_in_batches() {
 
 /// An open store whose file somebody changes with another tool, the triggers away.
 fn tampered(days: &Days, path: &Path, statements: &str) -> Store {
-    let raw = Connection::open(path).unwrap();
+    let raw = engine::look(path);
     raw.execute_batch("DROP TRIGGER _audit_fixed; DROP TRIGGER _audit_stays").unwrap();
     raw.execute_batch(statements).unwrap();
     drop(raw);

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod engine;
+
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use tenantry::{Entity, Store, UserId};
+use tenantry::{Entity, UserId};
 
 #[derive(Debug, Entity)]
 struct Task {
@@ -44,7 +46,7 @@ fn told(level: tracing::Level, happen: impl FnOnce()) -> String {
 #[test]
 fn spans_name_the_operation_and_hide_the_tenant() {
     let text = told(tracing::Level::DEBUG, || {
-        let store = Store::builder().entity::<Task>().temporary().unwrap();
+        let store = engine::builder().entity::<Task>().temporary().unwrap();
         let user = store.users().create(&UserId::new("ada-lovelace").unwrap()).unwrap();
         let ada = store.session(&user).unwrap();
         ada.insert(&Task { title: "nobody else's business".to_owned() }).unwrap();
@@ -70,7 +72,7 @@ fn warnings_say_why_a_token_was_refused_and_not_which() {
     let forged = format!("{}A", &expired[..expired.len() - 2]);
     let mut errors = String::new();
     let text = told(tracing::Level::TRACE, || {
-        let store = Store::temporary().unwrap();
+        let store = engine::builder().temporary().unwrap();
         store.users().create(&UserId::new("ada-lovelace").unwrap()).unwrap();
         for token in [&expired, &stranger, &forged] {
             let error = store.session_from_token(&verifier, token).unwrap_err();

@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod engine;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -27,7 +29,7 @@ const TASK: &str = "TENANTRY_TEST_CHILD";
 const PATH: &str = "TENANTRY_TEST_PATH";
 
 fn builder() -> Builder {
-    Store::builder().entity::<Task>()
+    engine::builder().entity::<Task>()
 }
 
 fn user(store: &Store, id: &str) -> TenantSession {

@@ -7,6 +7,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod engine;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +92,7 @@ const ENTRY: [&str; 17] = [
 ];
 
 fn builder() -> Builder {
-    Store::builder()
+    engine::builder()
         .entity::<Project>()
         .entity::<Task>()
         .entity::<Ticket>()
@@ -383,7 +385,7 @@ fn tampered<T>(
 ) -> (PathBuf, Connection, T) {
     let path = folder.join(format!("{number}.db"));
     fs::copy(original, &path).unwrap();
-    let connection = Connection::open(&path).unwrap();
+    let connection = engine::look(&path);
     connection.pragma_update(None, "foreign_keys", false).unwrap();
     connection.pragma_update(None, "synchronous", "OFF").unwrap();
     let triggers: Vec<(String, String)> = {
@@ -472,7 +474,7 @@ fn every_change_of_rows_and_heads_is_found() {
 #[test]
 fn triggers_refuse_changes_of_the_log_and_of_a_rows_tenant() {
     with_history(|path, _| {
-        let connection = Connection::open(path).unwrap();
+        let connection = engine::look(path);
         // As on the writer's own connection; where a tool does without, the chain shows what it did.
         connection.pragma_update(None, "recursive_triggers", true).unwrap();
         for statement in [
@@ -552,7 +554,7 @@ fn check_names_what_was_done_to_the_schema_and_the_heads() {
         ),
     ] {
         with_history(|path, _| {
-            let connection = Connection::open(path).unwrap();
+            let connection = engine::look(path);
             connection.execute_batch(statements).unwrap();
             drop(connection);
             let report = builder().read_only().open(path).unwrap().check().unwrap();
@@ -574,7 +576,7 @@ fn problems_name_the_entry() {
         ("DELETE FROM _audit WHERE key > ENTRY AND key <= LAST", vec![Head { last: 3 }]),
     ] {
         with_history(|path, _| {
-            let connection = Connection::open(path).unwrap();
+            let connection = engine::look(path);
             let triggers =
                 "SELECT group_concat('DROP TRIGGER ' || name, ';') FROM sqlite_schema WHERE type = 'trigger'";
             let triggers: String = connection.query_row(triggers, [], |row| row.get(0)).unwrap();

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod engine;
+
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
@@ -59,7 +61,7 @@ struct Everything {
 }
 
 fn session() -> (Store, TenantSession) {
-    let store = Store::builder().entity::<Everything>().temporary().unwrap();
+    let store = engine::builder().entity::<Everything>().temporary().unwrap();
     let user = store.users().create(&UserId::new("ada").unwrap()).unwrap();
     let session = store.session(&user).unwrap();
     (store, session)

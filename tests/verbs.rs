@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod engine;
+
 use tenantry::{
     Choice, Entity, Error, Id, OrganizationId, Record, Role, Store, Timestamp, Upserted, UserId, tenancy,
 };
@@ -55,7 +57,7 @@ struct Note {
 }
 
 fn store() -> Store {
-    Store::builder()
+    engine::builder()
         .entity::<Project>()
         .entity::<Task>()
         .entity::<Currency>()
@@ -350,7 +352,7 @@ fn a_plain_view_shows_the_rows_to_people() -> tenantry::Result<()> {
     let due: Timestamp = "2026-02-03T04:05:06.789Z".parse().unwrap();
     session.insert(&Task { due: Some(due), project: Some(project), ..task("dig") })?;
     session.insert(&task("rest"))?;
-    let file = rusqlite::Connection::open(store.path()).unwrap();
+    let file = engine::look(store.path());
     let mut rows = file.prepare("SELECT _user, title, due, project FROM task ORDER BY _id").unwrap();
     let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
     type Row = (String, String, Option<String>, Option<String>);

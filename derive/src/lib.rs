@@ -61,7 +61,7 @@ use syn::DeriveInput;
 /// | --- | --- |
 /// | `column = "name"` | The column's name; otherwise the field's. |
 /// | `default = false` | What a dynamic insert that leaves the column out stores: a boolean, number or string. |
-/// | `secret` | Keeps the values out of the audit log. |
+/// | `secret` | Keeps the values out of the audit log, errors, traces, cursors and the `Debug` of records. The struct's own `Debug`, if it has one, is yours. |
 /// | `nested` | Stores any serde type as MessagePack. |
 /// | `on_delete = cascade` | For `Id<Other>`: what the other record's deletion does to this one. `restrict` (if left out), `cascade` or `set_null`. |
 /// | `skip` | Never stores the field; reading it makes its `Default`. |

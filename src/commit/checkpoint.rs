@@ -4,7 +4,6 @@
 //! so the writer itself moves the little that is left, between two transactions.
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -43,11 +42,11 @@ pub(crate) fn observe_log(connection: &Connection) {
 }
 
 /// Opens the connection of the thread.
-type Open = Box<dyn FnOnce(&Path) -> Result<Connection> + Send>;
+type Open = Arc<dyn Fn() -> Result<Connection> + Send + Sync>;
 
 /// When the log is moved, and the thread that does it.
 pub(crate) struct Checkpoints {
-    path: PathBuf,
+    open: Open,
     /// The pages in the log after the last commit, and when it was moved last.
     pages: AtomicI32,
     moved_at: AtomicI32,
@@ -84,19 +83,19 @@ impl Phase {
 
 enum Worker {
     /// Most stores are closed before their log is long.
-    NotYet(Open),
+    NotYet,
     Runs(SyncSender<()>, JoinHandle<()>),
     Stopped,
 }
 
 impl Checkpoints {
-    pub(crate) fn new(path: &Path, open: impl FnOnce(&Path) -> Result<Connection> + Send + 'static) -> Self {
+    pub(crate) fn new(open: impl Fn() -> Result<Connection> + Send + Sync + 'static) -> Self {
         Self {
-            path: path.to_owned(),
+            open: Arc::new(open),
             pages: AtomicI32::new(0),
             moved_at: AtomicI32::new(0),
             phase: Arc::default(),
-            worker: Mutex::new(Worker::NotYet(Box::new(open))),
+            worker: Mutex::new(Worker::NotYet),
         }
     }
 
@@ -119,7 +118,7 @@ impl Checkpoints {
     fn wake(&self) {
         let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
         *worker = match std::mem::replace(&mut *worker, Worker::Stopped) {
-            Worker::NotYet(open) => self.start(open),
+            Worker::NotYet => self.start(),
             other => other,
         };
         match &*worker {
@@ -129,11 +128,11 @@ impl Checkpoints {
         }
     }
 
-    fn start(&self, open: Open) -> Worker {
+    fn start(&self) -> Worker {
         let (sender, receiver) = sync_channel(1);
-        let (path, phase) = (self.path.clone(), Arc::clone(&self.phase));
+        let (open, phase) = (Arc::clone(&self.open), Arc::clone(&self.phase));
         let name = "tenantry-checkpoint".to_owned();
-        match std::thread::Builder::new().name(name).spawn(move || work(&path, open, &receiver, &phase)) {
+        match std::thread::Builder::new().name(name).spawn(move || work(&open, &receiver, &phase)) {
             Ok(handle) => Worker::Runs(sender, handle),
             Err(error) => {
                 tracing::warn!(%error, "no thread for checkpoints: the writer makes them itself");
@@ -163,10 +162,20 @@ impl Checkpoints {
 
     /// Ends the worker.
     pub(super) fn stop(&self) {
-        let worker = std::mem::replace(
-            &mut *self.worker.lock().unwrap_or_else(PoisonError::into_inner),
-            Worker::Stopped,
-        );
+        self.end(Worker::Stopped);
+    }
+
+    /// Ends the worker and closes its connection; another one takes its place once there is something to do. Nobody
+    /// commits meanwhile.
+    #[cfg(feature = "sqlcipher")]
+    pub(super) fn rest(&self) {
+        self.end(Worker::NotYet);
+        self.phase.set(Turn::Nobody);
+    }
+
+    fn end(&self, then: Worker) {
+        let worker =
+            std::mem::replace(&mut *self.worker.lock().unwrap_or_else(PoisonError::into_inner), then);
         if let Worker::Runs(sender, handle) = worker {
             drop(sender);
             // It catches nothing that it could panic with, and a panic there ends only itself.
@@ -175,8 +184,8 @@ impl Checkpoints {
     }
 }
 
-fn work(path: &Path, open: Open, asked: &Receiver<()>, phase: &Phase) {
-    let connection = open(path)
+fn work(open: &Open, asked: &Receiver<()>, phase: &Phase) {
+    let connection = open()
         .inspect_err(
             |error| tracing::warn!(%error, "no connection for checkpoints: the writer makes them itself"),
         )

@@ -28,6 +28,8 @@ pub(crate) use heads::{
     RowHead, count, create_log, has_log, is_closed, load_rows, put_rows, totals, totals_at_home, totals_of,
     unsigned_count,
 };
+#[cfg(feature = "sqlcipher")]
+pub(crate) use queue::NotReconnected;
 pub(crate) use queue::{CommitTotals, Committer};
 pub(crate) use unit::{Actor, Authority, Event, Savepoint, Unit};
 

@@ -209,6 +209,27 @@ impl Committer {
         result
     }
 
+    /// Lets the file be changed with nobody writing and no checkpoint under way, and goes on with another connection.
+    #[cfg(feature = "sqlcipher")]
+    pub(crate) fn reconnect(&self, work: impl FnOnce() -> Result<Connection, NotReconnected>) -> Result<()> {
+        let mut lent = Exclusive { committer: self, writer: Some(self.take(TenantKey::REFERENCE)?) };
+        let writer = lent.writer.as_deref_mut().ok_or(Error::Closed)?;
+        roll_back_rest(&writer.connection)?;
+        self.checkpoints.rest();
+        match work() {
+            Ok(connection) => {
+                writer.connection = connection;
+                Ok(())
+            }
+            Err(NotReconnected::Kept(error)) => Err(error),
+            Err(NotReconnected::Lost(error)) => {
+                lent.writer = None;
+                self.end();
+                Err(error)
+            }
+        }
+    }
+
     /// Everything that was committed is on the disk afterwards, with `Durability::Normal`: a commit that
     /// syncs the log syncs what is in it already. A checkpoint would sync nothing as long as somebody
     /// reads an old state (<https://sqlite.org/pragma.html#pragma_synchronous>).
@@ -396,6 +417,16 @@ impl Queue {
             }
         }
     }
+}
+
+/// Why a writer has no other connection.
+#[cfg(feature = "sqlcipher")]
+#[derive(Debug)]
+pub(crate) enum NotReconnected {
+    /// Nothing has changed, and the one that it has still serves.
+    Kept(Error),
+    /// That one does not serve any more either.
+    Lost(Error),
 }
 
 /// A writer that is lent outside of transactions; it goes back as it was.

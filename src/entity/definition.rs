@@ -212,7 +212,8 @@ impl ColumnDefinition {
         self
     }
 
-    /// Keeps the column's values out of the audit log, errors and logs.
+    /// Keeps the column's values out of the audit log, errors, logs, cursors and `Debug` of what the library returns. A
+    /// default is no value: it is part of the definition, which is shown.
     #[must_use]
     pub fn secret(mut self) -> Self {
         self.secret = true;

@@ -44,8 +44,20 @@ pub trait Field: Sized {
 
 /// A stored value while it is being decoded.
 #[doc(hidden)]
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Raw<'r>(ValueRef<'r>);
+
+/// What passes through these may be secret.
+macro_rules! show_nothing_of {
+    ($($type:ty),*) => {$(
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($type), "(..)"))
+            }
+        }
+    )*};
+}
+show_nothing_of!(Raw<'_>, Encoder, Decoder<'_, '_>);
 
 impl<'r> Raw<'r> {
     pub(crate) fn new(value: ValueRef<'r>) -> Self {
@@ -325,7 +337,6 @@ fn encode_nested<T: Serialize>(value: &T) -> Result<Value, String> {
 
 /// Collects a record's values in the order of its definition.
 #[doc(hidden)]
-#[derive(Debug)]
 pub struct Encoder {
     values: Vec<Value>,
 }
@@ -362,14 +373,13 @@ impl Encoder {
 
 /// Hands out a stored record's values in the order of its definition.
 #[doc(hidden)]
-#[derive(Debug)]
 pub struct Decoder<'r, 's> {
     row: Cells<'r, 's>,
     next: usize,
 }
 
 /// A row, where SQLite stands or from memory.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) enum Cells<'r, 's> {
     Row(&'r rusqlite::Row<'s>),
     Kept(&'r [rusqlite::types::Value]),

@@ -19,6 +19,8 @@ pub(crate) use record::{time_of, unknown_column};
 pub use value::{Nested, Value};
 pub(crate) use value::{StoredUuid, UuidText};
 
+use std::fmt;
+
 use crate::error::Result;
 
 /// A Rust struct whose values are records of the store. Derive it.
@@ -66,6 +68,9 @@ pub trait Model: sealed::Sealed + Sized {
     const MODEL_NAME: Option<&'static str>;
     #[doc(hidden)]
     fn decode_row(definition: &Definition, decoder: Decoder<'_, '_>) -> Result<Self>;
+    /// Writes what may be shown to anybody who reads a log.
+    #[doc(hidden)]
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
 mod sealed {
@@ -79,11 +84,28 @@ impl<E: Entity> Model for E {
     fn decode_row(_: &Definition, mut decoder: Decoder<'_, '_>) -> Result<Self> {
         E::decode(&mut decoder)
     }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let definition = E::definition();
+        let values = Encoder::encode(self, definition.columns().len());
+        let mut shown = f.debug_struct(E::ENTITY_NAME);
+        for (column, value) in definition.columns().iter().zip(values.iter().flatten()) {
+            match value {
+                _ if column.is_secret() => shown.field(column.name(), &format_args!("(secret)")),
+                value => shown.field(column.name(), value),
+            };
+        }
+        shown.finish()
+    }
 }
 
 impl Model for Fields {
     const MODEL_NAME: Option<&'static str> = None;
     fn decode_row(definition: &Definition, decoder: Decoder<'_, '_>) -> Result<Self> {
         Ok(Fields::from_values(definition, decoder.values(definition)?))
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
     }
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use super::Model;
 use super::definition::Definition;
 use super::value::Value;
 use crate::error::{Error, Result};
@@ -137,7 +138,10 @@ impl<M> From<&Record<M>> for Target<M> {
 }
 
 /// One stored row: what the store knows of it, and the value.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// `Debug` shows the columns without the values of those that are secret, whatever the value's own `Debug` shows;
+/// of dynamic records, names only.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Record<M> {
     /// The id, unique within the tenant.
@@ -152,6 +156,28 @@ pub struct Record<M> {
     pub author: Option<UserId>,
     /// The value.
     pub value: M,
+}
+
+impl<M: Model> fmt::Debug for Record<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("id", &self.id)
+            .field("version", &self.version)
+            .field("created", &self.created)
+            .field("updated", &self.updated)
+            .field("author", &self.author)
+            .field("value", &Shown(&self.value))
+            .finish()
+    }
+}
+
+/// A record's value as it may be shown.
+struct Shown<'v, M>(&'v M);
+
+impl<M: Model> fmt::Debug for Shown<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.show(f)
+    }
 }
 
 impl<M> Deref for Record<M> {
@@ -171,15 +197,23 @@ pub(crate) fn time_of(id: Uuid) -> Timestamp {
     Timestamp::from_millisecond(i64::from_be_bytes(milliseconds)).unwrap_or(Timestamp::MAX)
 }
 
-/// The values of a dynamic record, by column.
+/// The values of a dynamic record, by column. `Debug` leaves the values out: which columns are secret, only the store
+/// knows.
 ///
 /// ```
 /// use tenantry::{Fields, Value};
 /// let fields = Fields::new().with("title", "Water the plants").with("done", false);
 /// assert_eq!(fields.get("done"), Some(&Value::Boolean(false)));
 /// ```
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Clone, PartialEq, Default)]
 pub struct Fields(BTreeMap<String, Value>);
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fields ")?;
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Fields {
     /// No values.

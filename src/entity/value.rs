@@ -204,7 +204,10 @@ impl Nested {
     ///
     /// [`Error::InvalidInput`] if the value's own `Serialize` fails.
     pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
-        rmp_serde::to_vec(value).map(Self).map_err(|error| Error::invalid("nested value", error.to_string()))
+        // Without what that says, which may hold the value.
+        rmp_serde::to_vec(value)
+            .map(Self)
+            .map_err(|_| Error::invalid("nested value", "its own `Serialize` fails"))
     }
 
     /// Decodes the value through serde.

@@ -35,7 +35,7 @@ pub(super) fn write(source: &Source, path: &Path) -> Result<Exported> {
     let file = tempfile::Builder::new().prefix(".").suffix(".new").tempfile_in(folder).map_err(failed)?;
     // Closes the plain handle, before SQLite has locks that this would drop.
     let file = file.into_temp_path();
-    let connection = crate::store::connection::creator(&file)?;
+    let connection = crate::store::connection::creator(&file, None)?;
     let (rows, entries) = fill(source, &connection)?;
     connection.close().map_err(|(_, error)| error)?;
     let bytes = fs::metadata(&file).map_err(failed)?.len();

@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 /// Where a page ended. Keep it as text between calls if you like; give it to
 /// [`Query::after`](crate::Query::after) of the same session, entity and order.
 ///
-/// It holds the values by which the last record is sorted, so treat it like the record.
+/// It holds the values by which the last record is sorted, so treat it like the record. No page is sorted by a secret
+/// column.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cursor(Vec<u8>);
 

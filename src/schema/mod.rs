@@ -6,7 +6,7 @@ pub(crate) mod partitions;
 
 pub(crate) use catalog::Catalog;
 pub use partitions::Partitioning;
-pub(crate) use partitions::Role;
+pub(crate) use partitions::{FileKey, Role};
 
 use std::collections::BTreeSet;
 
@@ -53,9 +53,17 @@ pub(crate) enum NewFile {
     /// how a catalog spreads its tenants.
     Store {
         origin: [u8; 32],
-        spread: Option<(Partitioning, [u8; 32])>,
+        spread: Option<NewSpread>,
     },
     Partition,
+}
+
+/// How a new catalog spreads its tenants.
+pub(crate) struct NewSpread {
+    pub(crate) partitioning: Partitioning,
+    pub(crate) salt: [u8; 32],
+    /// What its partitions are encrypted with.
+    pub(crate) key: Option<FileKey>,
 }
 
 /// Makes the store's own tables in an empty database, in one transaction.
@@ -73,8 +81,8 @@ pub(crate) fn create(connection: &mut Connection, file: &NewFile, device: Uuid, 
     )?;
     if let NewFile::Store { origin, spread } = file {
         crate::commit::create_log(&transaction, crate::identity::TenantKey::REFERENCE, *origin)?;
-        if let Some((partitioning, salt)) = spread {
-            partitions::create(&transaction, *partitioning, *salt)?;
+        if let Some(spread) = spread {
+            partitions::create(&transaction, spread)?;
         }
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

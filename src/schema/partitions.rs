@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
+use crate::schema::NewSpread;
 
 /// What a file is of a store: its `_store.role`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,10 +106,26 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 /// Writes the layout of a new catalog.
-pub(crate) fn create(connection: &Connection, partitioning: Partitioning, salt: [u8; 32]) -> Result<()> {
-    let sql = "INSERT INTO _layout (one, partitions, salt, next) VALUES (1, ?1, ?2, 1)";
-    connection.execute(sql, params![stored(partitioning), salt])?;
+pub(crate) fn create(connection: &Connection, new: &NewSpread) -> Result<()> {
+    let sql = "INSERT INTO _layout (one, partitions, salt, next, key) VALUES (1, ?1, ?2, 1, ?3)";
+    let key = new.key.as_ref().map(|key| key.0);
+    connection.execute(sql, params![stored(new.partitioning), new.salt, key])?;
     Ok(())
+}
+
+/// The key of an encrypted store's partitions.
+pub(crate) struct FileKey(pub(crate) [u8; 32]);
+
+impl fmt::Debug for FileKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FileKey(..)")
+    }
+}
+
+/// What the partitions of a catalog are encrypted with, if they are.
+pub(crate) fn file_key(connection: &Connection) -> Result<Option<FileKey>> {
+    let key: Option<[u8; 32]> = connection.query_row("SELECT key FROM _layout", [], |row| row.get(0))?;
+    Ok(key.map(FileKey))
 }
 
 fn stored(partitioning: Partitioning) -> Option<u32> {

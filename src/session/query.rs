@@ -68,13 +68,19 @@ impl<S, M> fmt::Debug for Query<'_, S, M> {
 }
 
 /// A page of records.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Page<M> {
     /// The records.
     pub records: Vec<Record<M>>,
     /// Give it to [`Query::after`] for the next page; `None` after the last one.
     pub next: Option<Cursor>,
+}
+
+impl<M: Model> fmt::Debug for Page<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Page").field("records", &self.records).field("next", &self.next).finish()
+    }
 }
 
 impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
@@ -160,7 +166,7 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
     ///
     /// # Errors
     ///
-    /// As [`list`](Self::list).
+    /// As [`list`](Self::list); [`Error::InvalidInput`] if it is sorted by a secret column.
     pub fn page(&self, size: u32) -> Result<Page<M>> {
         let (records, next) =
             self.page_of(size, None, |reading, table, _, row| reading.decode(table, row, 0))?;
@@ -177,6 +183,7 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
         if size == 0 {
             return Err(Error::invalid("size", "a page has at least one record"));
         }
+        self.check_order()?;
         let after = self.position()?;
         let table = self.table()?;
         let wanted = u64::from(size);
@@ -206,6 +213,19 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
         Ok((rows, next))
     }
 
+    /// A cursor holds the values of the columns by which a page is sorted, and goes wherever its caller sends it.
+    fn check_order(&self) -> Result<()> {
+        let columns = self.table()?.definition.columns();
+        let is_secret = |name: &str| columns.iter().any(|column| column.name() == name && column.is_secret());
+        match self.spec.order.iter().find(|(name, _)| is_secret(name)) {
+            Some((name, _)) => Err(Error::invalid(
+                &**name,
+                "is secret, and a page sorted by it would end with a cursor that holds its value; use `list` or `iter`, or sort by another column",
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// What cursors of this query are bound to.
     fn binding(&self, table: &Table) -> [u8; 8] {
         let mut hash = self.core.scope.fingerprint();
@@ -223,6 +243,7 @@ impl<'s, S: tenancy::Scope, M: Model> Query<'s, S, M> {
 
     fn position(&self) -> Result<Option<Vec<Value>>> {
         let Some(cursor) = &self.after else { return Ok(None) };
+        self.check_order()?;
         let table = self.table()?;
         let count = self.core.select(table, self.reach()?, &self.spec, None).position_len();
         cursor.open(self.binding(table), count).map(Some)
@@ -529,13 +550,19 @@ pub struct Joined<'s, S, E, P> {
 }
 
 /// A page of records and the ones that they refer to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct JoinedPage<E, P> {
     /// Each record, and the one that it refers to.
     pub records: Vec<Pair<E, P>>,
     /// Give it to [`Query::after`] for the next page; `None` after the last one.
     pub next: Option<Cursor>,
+}
+
+impl<E: Entity, P: Entity> fmt::Debug for JoinedPage<E, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinedPage").field("records", &self.records).field("next", &self.next).finish()
+    }
 }
 
 impl<S: tenancy::Scope, E: Entity, P: Entity> Joined<'_, S, E, P> {
@@ -565,7 +592,7 @@ impl<S: tenancy::Scope, E: Entity, P: Entity> Joined<'_, S, E, P> {
     ///
     /// # Errors
     ///
-    /// As [`Query::list`].
+    /// As [`Query::page`].
     pub fn page(&self, size: u32) -> Result<JoinedPage<E, P>> {
         let joined = self.joined(self.query.table()?)?;
         let (records, next) = self.query.core.noting(ReadKind::Join, joined.table, |others| {

@@ -1,7 +1,6 @@
 //! A connection that serves one scope's own SQL for its whole life: it sees that scope's views and nothing else.
 
 use std::cell::RefCell;
-use std::path::Path;
 use std::sync::Arc;
 
 use hashlink::LruCache;
@@ -17,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::identity::{Membership, TenantKey};
 use crate::schema;
 use crate::statement::View;
-use crate::store::connection;
+use crate::store::{StoreFile, connection};
 
 /// Which connections serve which callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,13 +93,13 @@ impl From<Error> for Failed {
 impl Bound {
     /// Opens one. `is_home` is asked before the rules hold, in a read transaction in which the connection then stays.
     pub(crate) fn open(
-        path: &Path,
+        file: &StoreFile,
         seen: &Seen,
         fixed: FixedLimits,
         generation: (u64, u64),
         is_home: Option<IsHome<'_>>,
     ) -> Result<Result<Self, Unfit>> {
-        let connection = connection::sql(path)?;
+        let connection = connection::sql(file)?;
         functions::register(&connection)?;
         if let Some(is_home) = is_home {
             connection.execute_batch("BEGIN")?;

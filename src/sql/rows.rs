@@ -46,8 +46,8 @@ impl SqlColumn {
 }
 
 /// One row of a result. Its values are [`Value::None`], [`Value::Integer`], [`Value::Real`], [`Value::Text`] or
-/// [`Value::Bytes`].
-#[derive(Debug, Clone, PartialEq)]
+/// [`Value::Bytes`]. `Debug` names the columns and leaves the values out: they may come from secret columns.
+#[derive(Clone, PartialEq)]
 pub struct SqlRow {
     columns: Arc<[SqlColumn]>,
     values: Vec<Value>,
@@ -85,6 +85,12 @@ impl SqlRow {
     }
 }
 
+impl std::fmt::Debug for SqlRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.columns.iter().map(SqlColumn::name)).finish()
+    }
+}
+
 /// A value that came from SQLite.
 pub(super) fn borrowed(value: &Value) -> ValueRef<'_> {
     match value {
@@ -97,11 +103,17 @@ pub(super) fn borrowed(value: &Value) -> ValueRef<'_> {
     }
 }
 
-/// A whole result.
-#[derive(Debug, Clone, PartialEq)]
+/// A whole result. `Debug` names the columns and counts the rows.
+#[derive(Clone, PartialEq)]
 pub struct SqlRows {
     columns: Arc<[SqlColumn]>,
     rows: Vec<SqlRow>,
+}
+
+impl std::fmt::Debug for SqlRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqlRows").field("columns", &self.columns).field("rows", &self.rows.len()).finish()
+    }
 }
 
 impl SqlRows {

@@ -403,7 +403,7 @@ fn every_statement_stays_inside_the_tenant() {
     let organization = store.organizations().create(&OrganizationId::new("acme").unwrap()).unwrap();
     store.organizations().add_member(&organization, &user, Role::Member).unwrap();
     // Statements are planned without rows of others; statistics must not exist at all.
-    let connection = Connection::open(store.path()).unwrap();
+    let connection = store.look(None);
     let session = store.session(&user).unwrap();
     let inside = session.in_organization(&organization).unwrap();
     let country = store
@@ -492,7 +492,7 @@ fn joins_stay_inside_the_tenant_on_both_sides() {
     let shared = inside.insert(&Shared { name: "Plan".into() }).unwrap();
     let folder = inside.insert(&Folder { soft: Some(shared) }).unwrap();
     inside.insert(&Private { soft: Some(shared), folder: Some(folder), country: Some(country) }).unwrap();
-    let connection = Connection::open(store.path()).unwrap();
+    let connection = store.look(None);
     let key = |tenancy| inside.core().scope.reads(tenancy).unwrap().tenant.get();
     let tenants = [key(Tenancy::Organization), key(Tenancy::Member), 0];
     let recorded = recording(|| {
@@ -516,7 +516,7 @@ fn what_lies_in_the_order_of_an_index_is_not_sorted() {
     }
     let store = builder.temporary().unwrap();
     let session = store.session(&store.users().create(&UserId::new("ada").unwrap()).unwrap()).unwrap();
-    let connection = Connection::open(store.path()).unwrap();
+    let connection = store.look(None);
     let row = Fields::new().with("flag", true).with("text", "a").with("choice", "a");
     session.dynamic("own").unwrap().insert(row).unwrap();
     let recorded = recording(|| {
@@ -566,7 +566,7 @@ fn what_moves_takes_only_its_own_along() {
     let all = partitions.list().unwrap();
     let other =
         |name: &str| all.iter().map(|partition| &partition.name).find(|other| *other != name).unwrap();
-    let connection = Connection::open(&all[0].path).unwrap();
+    let connection = store.look(Some(&all[0].name));
     let to = other(&partitions.of_user(&user).unwrap().unwrap().name);
     let recorded = recording(|| partitions.move_user(&user, to, |_| {}));
     assert!(recorded.iter().any(|statement| statement.sql.starts_with("INSERT")));
@@ -627,7 +627,7 @@ fn whose_ids_are_is_one_pass_over_the_index_of_ids() {
     let row = Fields::new().with("flag", true).with("text", "one");
     let id = store.session(&user).unwrap().dynamic("own").unwrap().insert(row).unwrap();
     let table = store.inner.catalog().get("own").unwrap();
-    let connection = Connection::open(store.path()).unwrap();
+    let connection = store.look(None);
     let ids = (0..1_000).map(Uuid::from_u128).chain([id.uuid()]);
     let (statement, decode) = super::owners(table, ids);
     let mut found = Vec::new();

@@ -8,7 +8,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+#[cfg(feature = "sqlcipher")]
+use super::Key;
+use super::cipher::Cipher;
 use super::connection::Durability;
+use super::file::StoreFile;
 use super::inner::{Inner, Parts, Types};
 use super::part::{Part, Settings};
 use super::spread::{CATALOG, Spread};
@@ -20,11 +24,18 @@ use crate::error::{Error, Result};
 use crate::monitor::{Monitor, Monitoring};
 use crate::quota::Quota;
 use crate::schema::partitions;
-use crate::schema::{Partitioning, Role};
+use crate::schema::{FileKey, Partitioning, Role};
 use crate::sql::SqlLimits;
 
 /// What opening a path gives: the claim on it, its entities, and a connection that writes if it is to.
-type Claimed = (lock::Claim, open::Opened, Option<Connection>);
+struct Claimed {
+    claim: lock::Claim,
+    file: Arc<StoreFile>,
+    opened: open::Opened,
+    connection: Option<Connection>,
+    /// What the partitions of a catalog are encrypted with.
+    partitions_key: Option<FileKey>,
+}
 
 /// Longer is for ever, and still a time that can be added to now.
 const TIMEOUT_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -62,6 +73,8 @@ pub struct Builder {
     partitions_open: usize,
     clock: Clock,
     randomness: Randomness,
+    #[cfg(feature = "sqlcipher")]
+    key: Option<Key>,
 }
 
 impl std::fmt::Debug for Builder {
@@ -95,6 +108,8 @@ impl Builder {
             randomness: Arc::new(|bytes| {
                 getrandom::fill(bytes).map_err(|error| Error::io("the system's randomness", error))
             }),
+            #[cfg(feature = "sqlcipher")]
+            key: None,
         }
     }
 
@@ -231,6 +246,15 @@ impl Builder {
         self
     }
 
+    /// The key that the store is encrypted with, or is to be if it is made: all of its files, and what SQLite keeps
+    /// beside them. A plain store stays so, and is refused with a key; [`Store::rekey`] changes the key of an
+    /// encrypted one.
+    #[cfg(feature = "sqlcipher")]
+    pub fn encryption_key(mut self, key: Key) -> Self {
+        self.key = Some(key);
+        self
+    }
+
     /// Opens the file, or makes it if there is none. It takes as long as building files anew if somebody was
     /// erased and that was cut off ([`Store::scrub`]).
     ///
@@ -242,21 +266,27 @@ impl Builder {
     ///   contradict each other or the file, or if a quota is for an entity that it does not hold.
     /// - [`Error::ReadOnly`] if the file or its folder can't be written.
     /// - [`Error::InvalidInput`] if the path names a folder or a folder on it is missing.
+    /// - [`Error::Key`] if it is encrypted with another key, or no key was given, or one for a plain store.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
         self.open_in(path.as_ref(), None)
     }
 
-    /// Opens a new store in a temporary folder that goes with it.
+    /// Opens a new store in a temporary folder that goes with it. With the feature `sqlcipher` it is encrypted, with a
+    /// random key that nobody keeps unless one was given: what a killed process leaves behind tells nothing.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
     pub fn temporary(self) -> Result<Store> {
+        #[cfg(feature = "sqlcipher")]
+        let this = Self { key: Some(self.key.map_or_else(Key::random, Ok)?), ..self };
+        #[cfg(not(feature = "sqlcipher"))]
+        let this = self;
         let folder =
             tempfile::tempdir().map_err(|error| Error::io("the folder for temporary files", error))?;
-        let name = if self.partitioning.is_some() { "store" } else { "store.db" };
+        let name = if this.partitioning.is_some() { "store" } else { "store.db" };
         let path = folder.path().join(name);
-        self.open_in(&path, Some(folder))
+        this.open_in(&path, Some(folder))
     }
 
     fn open_in(mut self, path: &Path, folder: Option<tempfile::TempDir>) -> Result<Store> {
@@ -265,11 +295,12 @@ impl Builder {
         }
         let definitions = std::mem::take(&mut self.definitions);
         let (path, file, role) = self.locate(path)?;
-        let (claim, opened, connection) = if self.read_only {
+        let Claimed { claim, file, opened, connection, partitions_key } = if self.read_only {
             self.claim_reading(&file, role, definitions)?
         } else {
             self.claim_writing(&file, role, definitions)?
         };
+        let partitions_cipher = partitions_key.map(|key| Cipher::of(&key)).transpose()?.map(Arc::new);
         let types = self
             .types
             .iter()
@@ -293,7 +324,7 @@ impl Builder {
         let committer = connection
             .map(|connection| Part::committer_of(&file, connection, opened.device, &main_settings))
             .transpose()?;
-        let main = Arc::new(Part::new(&file, claim, committer, &main_settings));
+        let main = Arc::new(Part::new(file, claim, committer, &main_settings));
         let catalog = Arc::new(opened.catalog);
         let spread = (role == Role::Catalog).then(|| {
             let (readers, sql) =
@@ -305,6 +336,7 @@ impl Builder {
                 Arc::clone(&catalog),
                 settings,
                 opened.device,
+                partitions_cipher,
                 self.partitions_open,
             )
         });
@@ -321,6 +353,10 @@ impl Builder {
                 cache,
                 monitor: Monitor::new(opened.device, self.monitoring),
                 clock: self.clock,
+                #[cfg(feature = "sqlcipher")]
+                durability: main_settings.durability,
+                #[cfg(feature = "sqlcipher")]
+                wait_timeout: self.write_timeout,
                 folder,
             })),
         };
@@ -369,27 +405,27 @@ impl Builder {
             ));
         }
         let mut claim = lock::Claim::reading(path);
-        claim.inspect(open::inspect)?;
+        // SQLite reads a WAL database through a file beside it, which somebody has to be able to make
+        // (https://sqlite.org/wal.html#readonly).
+        let unreadable = |error| match error {
+            Error::Io { .. } => Error::ReadOnly {
+                reason: format!(
+                    "{} can not be read: SQLite has to make {}-shm beside it, so allow writing to its folder or copy the file to another one",
+                    path.display(),
+                    path.display()
+                ),
+            },
+            other => other,
+        };
+        let file = self.inspect(&mut claim, path, None).map_err(unreadable)?;
         let load = |reader: &Connection| {
             let opened = open::load_read_only(path, role, reader, definitions, &self.quotas)?;
             self.check_layout(reader, role)?;
-            Ok(opened)
+            Ok((opened, partitions_key(reader, role)?))
         };
-        let opened = connection::reader(path).and_then(|reader| load(&reader)).map_err(
-            // SQLite reads a WAL database through a file beside it, which somebody has to be able
-            // to make (https://sqlite.org/wal.html#readonly).
-            |error| match error {
-                Error::Io { .. } => Error::ReadOnly {
-                    reason: format!(
-                        "{} can not be read: SQLite has to make {}-shm beside it, so allow writing to its folder or copy the file to another one",
-                        path.display(),
-                        path.display()
-                    ),
-                },
-                other => other,
-            },
-        )?;
-        Ok((claim, opened, None))
+        let (opened, partitions_key) =
+            connection::reader(&file).and_then(|reader| load(&reader)).map_err(unreadable)?;
+        Ok(Claimed { claim, file, opened, connection: None, partitions_key })
     }
 
     fn claim_writing(&self, path: &Path, role: Role, definitions: Vec<Definition>) -> Result<Claimed> {
@@ -402,18 +438,50 @@ impl Builder {
             std::fs::create_dir(folder).map_err(|error| open::not_made(folder, error))?;
         }
         let mut claim = lock::Claim::writing(path, self.open_timeout)?;
+        let mut cipher = None;
         if !path.exists() {
             if role == Role::Catalog {
                 check_vacant(path)?;
             }
             let partitioning = self.partitioning.unwrap_or(Partitioning::Single);
-            open::create_store(path, partitioning, &self.clock, &self.randomness)?;
+            cipher = self.cipher_for_new()?;
+            open::create_store(path, cipher.as_ref(), partitioning, &self.clock, &self.randomness)?;
         }
-        claim.inspect(open::inspect)?;
-        let mut connection = connection::writer(path, self.durability_of(role))?;
+        let file = self.inspect(&mut claim, path, cipher)?;
+        let mut connection = connection::writer(&file, self.durability_of(role))?;
         let opened = open::load(path, role, &mut connection, definitions, &self.quotas)?;
         self.check_layout(&connection, role)?;
-        Ok((claim, opened, Some(connection)))
+        let partitions_key = partitions_key(&connection, role)?;
+        Ok(Claimed { claim, file, opened, connection: Some(connection), partitions_key })
+    }
+
+    /// Looks at a file before anything is written to it. A file that was just made comes with what encrypts it, which
+    /// takes time to find again.
+    fn inspect(&self, claim: &mut lock::Claim, path: &Path, made: Option<Cipher>) -> Result<Arc<StoreFile>> {
+        claim.inspect(|path| open::inspect(path, self.is_encrypted()))?;
+        let cipher = match made {
+            Some(cipher) => Some(cipher),
+            None => self.cipher_for(path)?,
+        };
+        if let Some(cipher) = &cipher {
+            open::inspect_encrypted(path, cipher)?;
+        }
+        Ok(Arc::new(StoreFile::new(path, cipher.map(Arc::new))))
+    }
+
+    #[cfg(feature = "sqlcipher")]
+    fn is_encrypted(&self) -> bool {
+        self.key.is_some()
+    }
+
+    #[cfg(feature = "sqlcipher")]
+    fn cipher_for_new(&self) -> Result<Option<Cipher>> {
+        self.key.as_ref().map(Key::for_new_file).transpose()
+    }
+
+    #[cfg(feature = "sqlcipher")]
+    fn cipher_for(&self, path: &Path) -> Result<Option<Cipher>> {
+        self.key.as_ref().map(|key| key.for_file(path)).transpose()
     }
 
     /// The store must be spread as the caller expects.
@@ -430,6 +498,27 @@ impl Builder {
             _ => Ok(()),
         }
     }
+}
+
+/// Without the feature there are no keys.
+#[cfg(not(feature = "sqlcipher"))]
+#[allow(clippy::unused_self, clippy::unnecessary_wraps)]
+impl Builder {
+    fn is_encrypted(&self) -> bool {
+        false
+    }
+
+    fn cipher_for_new(&self) -> Result<Option<Cipher>> {
+        Ok(None)
+    }
+
+    fn cipher_for(&self, _path: &Path) -> Result<Option<Cipher>> {
+        Ok(None)
+    }
+}
+
+fn partitions_key(connection: &Connection, role: Role) -> Result<Option<FileKey>> {
+    if role == Role::Catalog { partitions::file_key(connection) } else { Ok(None) }
 }
 
 /// A folder in which a catalog is missing is no place for a new store.

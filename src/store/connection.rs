@@ -6,6 +6,8 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::cipher::Cipher;
+use super::file::StoreFile;
 use crate::error::{Error, Result};
 
 /// What a write that was answered survives.
@@ -32,6 +34,9 @@ impl Durability {
 
 /// How long SQLite waits for a lock of another process before it says that it is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same before another key is given.
+#[cfg(feature = "sqlcipher")]
+const REKEY_TIMEOUT: Duration = Duration::from_millis(500);
 /// What the file of the write-ahead log may keep.
 const LOG_BYTES: i64 = 96 << 20;
 /// Statements that a connection keeps prepared.
@@ -42,6 +47,20 @@ pub(crate) const SQL_STATEMENTS: usize = 32;
 /// Neither URI names, which could turn locking off, nor a file made by opening it.
 const READ_WRITE: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 const READ_ONLY: OpenFlags = OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// Opens a file with its key and the settings that every connection has.
+fn open(path: &Path, cipher: Option<&Cipher>, flags: OpenFlags) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    if let Some(cipher) = cipher {
+        cipher.unlock(&connection)?;
+    }
+    harden(&connection)?;
+    Ok(connection)
+}
+
+fn open_file(file: &StoreFile, flags: OpenFlags) -> Result<Connection> {
+    open(file.path(), file.cipher().as_deref(), flags)
+}
 
 /// The settings of every connection.
 fn harden(connection: &Connection) -> rusqlite::Result<()> {
@@ -59,9 +78,8 @@ fn harden(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The connection of the writer.
-pub(crate) fn writer(path: &Path, durability: Durability) -> Result<Connection> {
-    let connection = Connection::open_with_flags(path, READ_WRITE)?;
-    harden(&connection)?;
+pub(crate) fn writer(file: &StoreFile, durability: Durability) -> Result<Connection> {
+    let connection = open_file(file, READ_WRITE)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     // REPLACE in the audit log would else pass the trigger that refuses deletion.
     connection.pragma_update(None, "recursive_triggers", true)?;
@@ -85,44 +103,89 @@ pub(crate) fn writer(path: &Path, durability: Durability) -> Result<Connection> 
 }
 
 /// A connection that moves the write-ahead log into the file, beside the writer.
-pub(crate) fn checkpointer(path: &Path) -> Result<Connection> {
-    let connection = Connection::open_with_flags(path, READ_WRITE)?;
-    harden(&connection)?;
+pub(crate) fn checkpointer(file: &StoreFile) -> Result<Connection> {
+    let connection = open_file(file, READ_WRITE)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(connection)
 }
 
 /// A connection that builds a file anew. What SQLite puts aside for that can be as large as the file, and so is a file
-/// too.
-pub(crate) fn rebuilder(path: &Path) -> Result<Connection> {
-    let connection = checkpointer(path)?;
-    connection.pragma_update(None, "temp_store", "FILE")?;
+/// too; but not of an encrypted one, since it need not be.
+pub(crate) fn rebuilder(file: &StoreFile) -> Result<Connection> {
+    let connection = checkpointer(file)?;
+    if file.cipher().is_none() {
+        connection.pragma_update(None, "temp_store", "FILE")?;
+    }
     Ok(connection)
+}
+
+/// A connection that encrypts the file anew. All of it goes into the write-ahead log, so that is emptied first.
+#[cfg(feature = "sqlcipher")]
+pub(crate) fn rekeyer(file: &StoreFile) -> Result<Connection> {
+    let connection = open_file(file, READ_WRITE)?;
+    // Other tools alone can be in the way, and readers and writers wait meanwhile.
+    connection.busy_timeout(REKEY_TIMEOUT)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+/// A connection for a look at a file that nothing of the look changes, nor a file beside it.
+pub(crate) fn untouching(path: &Path, cipher: &Cipher) -> Result<Connection> {
+    let flags = READ_ONLY.union(OpenFlags::SQLITE_OPEN_URI);
+    let connection = Connection::open_with_flags(uri(path) + "?immutable=1", flags)?;
+    cipher.unlock(&connection)?;
+    Ok(connection)
+}
+
+/// The same for a file with a log of writes beside it, which it reads too.
+pub(crate) fn looking(path: &Path, cipher: &Cipher) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path, READ_ONLY)?;
+    cipher.unlock(&connection)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(connection)
+}
+
+/// A path as a URI: <https://sqlite.org/uri.html>.
+fn uri(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    let text = path.as_os_str().as_encoded_bytes();
+    // A drive of Windows.
+    if !text.starts_with(b"/") {
+        uri.push('/');
+    }
+    for byte in text {
+        match byte {
+            b'\\' if cfg!(windows) => uri.push('/'),
+            byte if byte.is_ascii_alphanumeric() || b"/-_.:".contains(byte) => uri.push(char::from(*byte)),
+            byte => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri
 }
 
 /// A connection to an empty file that becomes a store. It is no WAL yet, so that the file is
 /// whole by itself once the transaction is.
-pub(crate) fn creator(path: &Path) -> Result<Connection> {
-    let connection = Connection::open_with_flags(path, READ_WRITE)?;
-    harden(&connection)?;
+pub(crate) fn creator(path: &Path, cipher: Option<&Cipher>) -> Result<Connection> {
+    let connection = open(path, cipher, READ_WRITE)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "synchronous", "EXTRA")?;
     Ok(connection)
 }
 
 /// A read-only connection.
-pub(crate) fn reader(path: &Path) -> Result<Connection> {
-    let connection = Connection::open_with_flags(path, READ_ONLY)?;
-    harden(&connection)?;
+pub(crate) fn reader(file: &StoreFile) -> Result<Connection> {
+    let connection = open_file(file, READ_ONLY)?;
     connection.pragma_update(None, "cache_size", -8_192)?; // KiB
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
 
 /// A read-only connection for one tenant's own SQL, for as long as it lives.
-pub(crate) fn sql(path: &Path) -> Result<Connection> {
-    let connection = Connection::open_with_flags(path, READ_ONLY)?;
-    harden(&connection)?;
+pub(crate) fn sql(file: &StoreFile) -> Result<Connection> {
+    let connection = open_file(file, READ_ONLY)?;
     for (setting, on) in [
         (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
         (DbConfig::SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, false),

@@ -17,6 +17,8 @@ use super::readers::{Classes, PoolClass, Reader, Snapshot};
 use super::spread::{Holding, Place, Spread, Writing};
 use super::sql::Generations;
 use super::transfer;
+#[cfg(feature = "sqlcipher")]
+use super::{Durability, Key};
 use crate::audit::misses::{self, Miss, Pending, Sorting};
 use crate::audit::reads::{self, Read};
 use crate::audit::{MissQuery, MissReport};
@@ -69,6 +71,11 @@ pub(crate) struct Inner {
     closed: AtomicBool,
     /// Held while files are scrubbed.
     pub(super) scrubbing: Mutex<()>,
+    /// How the main file is opened anew.
+    #[cfg(feature = "sqlcipher")]
+    durability: Durability,
+    #[cfg(feature = "sqlcipher")]
+    wait_timeout: Duration,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -84,6 +91,10 @@ pub(super) struct Parts {
     pub(super) cache: Option<Arc<Cache>>,
     pub(super) monitor: Monitor,
     pub(super) clock: Clock,
+    #[cfg(feature = "sqlcipher")]
+    pub(super) durability: Durability,
+    #[cfg(feature = "sqlcipher")]
+    pub(super) wait_timeout: Duration,
     pub(super) folder: Option<tempfile::TempDir>,
 }
 
@@ -158,6 +169,10 @@ impl Inner {
             clock: parts.clock,
             closed: AtomicBool::new(false),
             scrubbing: Mutex::default(),
+            #[cfg(feature = "sqlcipher")]
+            durability: parts.durability,
+            #[cfg(feature = "sqlcipher")]
+            wait_timeout: parts.wait_timeout,
             _folder: parts.folder,
         }
     }
@@ -786,6 +801,13 @@ impl Inner {
                 self.refusals.lock().unwrap_or_else(PoisonError::into_inner).push(refusal);
             }
         }
+    }
+
+    #[cfg(feature = "sqlcipher")]
+    pub(super) fn rekey(&self, key: &Key) -> Result<()> {
+        self.check_open()?;
+        self.check_alone()?;
+        self.main.rekey(key, self.durability, self.wait_timeout / 2)
     }
 
     pub(super) fn close(&self) -> Result<()> {

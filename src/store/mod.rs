@@ -4,9 +4,11 @@ mod access;
 mod arrival;
 mod builder;
 mod change;
+mod cipher;
 pub(crate) mod connection;
 mod directory;
 mod erase;
+mod file;
 mod inner;
 mod invitations;
 mod lock;
@@ -33,8 +35,11 @@ use std::sync::Arc;
 pub(crate) use access::{By, Grant, Right};
 pub(crate) use arrival::{ARRIVED, Arrival, NewMember, Newcomer, Profile};
 pub use builder::Builder;
+#[cfg(feature = "sqlcipher")]
+pub use cipher::Key;
 pub use connection::Durability;
 pub use directory::{Organizations, Users};
+pub(crate) use file::StoreFile;
 pub(crate) use inner::{Begun, Inner, Looked, Refusal};
 pub use moves::{MoveProgress, Partition, Partitions, RepartitionProgress};
 pub use readers::PoolClass;
@@ -234,6 +239,38 @@ impl Store {
         self.inner.scrub()
     }
 
+    /// Encrypts the store anew, with another key. Nobody reads or writes meanwhile: who wants to waits, as long as
+    /// [`Builder::wait_timeout`] says. A kill at any moment leaves the store with the one key or the other.
+    ///
+    /// A single file is written whole; then the pages with the former key are taken out of the file and its log, at
+    /// the latest when it is closed, unless another process that reads keeps them: close those first, and open them with the
+    /// new key. Of a store of several files only the catalog is written, which holds the key of the partitions:
+    /// that one stays, so whoever had the former key *and* a copy of the catalog can still read partitions.
+    ///
+    /// ```
+    /// # use tenantry::{Key, Store};
+    /// # fn main() -> tenantry::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("app.db");
+    /// let store = Store::builder().encryption_key(Key::raw([1; 32])).open(&path)?;
+    /// store.rekey(Key::raw([2; 32]))?;
+    /// store.close()?;
+    /// assert!(Store::builder().encryption_key(Key::raw([1; 32])).open(&path).is_err());
+    /// assert!(Store::builder().encryption_key(Key::raw([2; 32])).open(&path).is_ok());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// - [`Error::Key`] for a store that is not encrypted.
+    /// - [`Error::Busy`] if transactions, iterators or streams stay open; nothing was changed.
+    /// - [`Error::Full`] and [`Error::Io`]: the store has the key that it had, or the one or the other if
+    ///   it answers [`Error::Closed`] afterwards.
+    #[cfg(feature = "sqlcipher")]
+    pub fn rekey(&self, key: Key) -> Result<()> {
+        self.inner.rekey(&key)
+    }
+
     /// Closes the store for all clones and sessions, whose next call answers
     /// [`Error::Closed`]. Waits for an open transaction; moves the write-ahead log into the file.
     ///
@@ -242,6 +279,20 @@ impl Store {
     /// [`Error::Busy`] if a transaction stays open, or what SQLite meets while it closes.
     pub fn close(&self) -> Result<()> {
         self.inner.close()
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// A look into a file past the library: the main one, or a partition.
+    pub(crate) fn look(&self, partition: Option<&str>) -> rusqlite::Connection {
+        let (path, cipher) = match partition {
+            Some(name) => self.inner.spread().unwrap().file_named(name),
+            None => (self.inner.main().path().to_owned(), self.inner.main().file().cipher()),
+        };
+        let connection = rusqlite::Connection::open(path).unwrap();
+        cipher.iter().for_each(|cipher| cipher.unlock(&connection).unwrap());
+        connection
     }
 }
 

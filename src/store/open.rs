@@ -5,15 +5,18 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use uuid::Uuid;
 
+use super::cipher::{self, Cipher};
 use super::connection;
 use crate::commit::{Clock, Randomness};
 use crate::entity::Definition;
-use crate::error::{Error, Result};
+use crate::error::{Error, KeyProblem, Result};
 use crate::quota::Quota;
-use crate::schema::{self, APPLICATION_ID, Catalog, FORMAT_VERSION, NewFile, Partitioning, Role, ToRegister};
+use crate::schema::{
+    self, APPLICATION_ID, Catalog, FORMAT_VERSION, NewFile, NewSpread, Partitioning, Role, ToRegister,
+};
 
 /// The one name of a store's file, whatever links lead to it.
 pub(super) fn canonical(path: &Path) -> Result<PathBuf> {
@@ -39,9 +42,13 @@ pub(super) fn canonical(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Refuses what is not a store, by its header alone, before SQLite touches it.
+/// What SQLCipher encrypts at a time, and so what an encrypted file is a multiple of.
+const CIPHER_PAGE: u64 = 4096;
+
+/// Refuses what is not a store, by its header alone, before SQLite touches it. Of a file that is to be encrypted
+/// that tells little: [`inspect_encrypted`] does the rest.
 /// <https://sqlite.org/fileformat2.html#the_database_header>
-pub(super) fn inspect(path: &Path) -> Result<()> {
+pub(super) fn inspect(path: &Path, encrypted: bool) -> Result<()> {
     let mut header = [0; 100];
     let mut file = File::open(path).map_err(|error| Error::io(path.display().to_string(), error))?;
     let length = file.metadata().map_err(|error| Error::io(path.display().to_string(), error))?.len();
@@ -54,7 +61,19 @@ pub(super) fn inspect(path: &Path) -> Result<()> {
     let foreign = || Error::corrupt(format!("{} is not a SQLite database, or is encrypted", path.display()));
     file.read_exact(&mut header).map_err(|_| foreign())?;
     if !header.starts_with(b"SQLite format 3\0") {
-        return Err(foreign());
+        // What every header has besides: such a file was a plain one, and its beginning is damaged.
+        if header[21..24] == [64, 32, 32] {
+            return Err(foreign());
+        }
+        return match (length.is_multiple_of(CIPHER_PAGE), encrypted) {
+            (true, true) => Ok(()),
+            (true, false) => Err(Error::Key { path: path.to_owned(), problem: NO_KEY }),
+            (false, true) => Err(Error::corrupt(format!(
+                "{} is cut off, or is no store: it is no whole number of encrypted pages; restore it from a backup",
+                path.display()
+            ))),
+            (false, false) => Err(foreign()),
+        };
     }
     let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     if number(68) != APPLICATION_ID.cast_unsigned() {
@@ -62,6 +81,9 @@ pub(super) fn inspect(path: &Path) -> Result<()> {
             "{} is a SQLite database of another application, not a Tenantry store",
             path.display()
         )));
+    }
+    if encrypted {
+        return Err(Error::Key { path: path.to_owned(), problem: KeyProblem::NotEncrypted });
     }
     check_version(number(60).cast_signed())?;
     let page_size = match u16::from_be_bytes([header[16], header[17]]) {
@@ -77,6 +99,56 @@ pub(super) fn inspect(path: &Path) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// What a file without a header that can be read lacks.
+const NO_KEY: KeyProblem =
+    if cfg!(feature = "sqlcipher") { KeyProblem::Missing } else { KeyProblem::Unsupported };
+
+/// Refuses what is not a store of this key, before anything is written.
+///
+/// A file that lies alone is read as if it could never change (<https://sqlite.org/uri.html#uriimmutable>): without locks,
+/// and nothing appears beside it. One with a log of writes has to be read with that, also since a store that got
+/// another key and was not closed has it only there; then SQLite may make the log's index anew.
+pub(super) fn inspect_encrypted(path: &Path, cipher: &Cipher) -> Result<()> {
+    let has_log = || fs::metadata(with_suffix(path, "-wal")).is_ok_and(|log| log.len() > 0);
+    if !has_log() {
+        match inspect_header(path, connection::untouching(path, cipher)?) {
+            // Another process began to write meanwhile.
+            Err(Error::Key { .. } | Error::Corrupt { .. }) if has_log() => {}
+            outcome => return outcome,
+        }
+    }
+    inspect_header(path, connection::looking(path, cipher)?)
+}
+
+fn inspect_header(path: &Path, connection: Connection) -> Result<()> {
+    let number = |name| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
+    let application = number("application_id").map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt) => Error::corrupt(format!(
+            "{} is cut off: it is shorter than its header says; restore it from a backup",
+            path.display()
+        )),
+        Some(ErrorCode::NotADatabase) => wrong_key(path),
+        _ => Error::from(error),
+    })?;
+    if application != APPLICATION_ID {
+        return Err(Error::corrupt(format!(
+            "{} is an encrypted SQLite database of another application, not a Tenantry store",
+            path.display()
+        )));
+    }
+    check_version(number("user_version")?)
+}
+
+fn wrong_key(path: &Path) -> Error {
+    Error::Key { path: path.to_owned(), problem: KeyProblem::Wrong }
+}
+
+/// Whether the file, with what is in its log, is encrypted with a key.
+#[cfg(feature = "sqlcipher")]
+pub(super) fn check_key(path: &Path, cipher: &Cipher) -> Result<()> {
+    inspect_header(path, connection::looking(path, cipher)?)
 }
 
 fn check_version(version: i32) -> Result<()> {
@@ -107,7 +179,13 @@ pub(super) fn not_made(folder: &Path, error: std::io::Error) -> Error {
 
 /// Makes a new store beside its final name and moves it there whole. The claim on the path keeps
 /// others from doing the same, so what lies there already was left by a program that ended meanwhile.
-pub(super) fn create(path: &Path, clock: &Clock, new: &NewFile, device: Uuid) -> Result<()> {
+pub(super) fn create(
+    path: &Path,
+    cipher: Option<&Cipher>,
+    clock: &Clock,
+    new: &NewFile,
+    device: Uuid,
+) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -123,7 +201,7 @@ pub(super) fn create(path: &Path, clock: &Clock, new: &NewFile, device: Uuid) ->
         .map_err(|error| not_made(folder, error))?;
     // Closes the plain handle, before SQLite has locks that this would drop.
     let file = file.into_temp_path();
-    let mut connection = connection::creator(&file)?;
+    let mut connection = connection::creator(&file, cipher)?;
     schema::create(&mut connection, new, device, clock().as_microsecond())?;
     connection.close().map_err(|(_, error)| error)?;
     #[cfg(test)]
@@ -140,6 +218,7 @@ pub(super) fn create(path: &Path, clock: &Clock, new: &NewFile, device: Uuid) ->
 /// Makes a new store: a file, or the catalog of a folder.
 pub(super) fn create_store(
     path: &Path,
+    cipher: Option<&Cipher>,
     partitioning: Partitioning,
     clock: &Clock,
     randomness: &Randomness,
@@ -153,11 +232,13 @@ pub(super) fn create_store(
         Partitioning::Fixed(_) | Partitioning::PerTenant => {
             let mut salt = [0; 32];
             randomness(&mut salt)?;
-            Some((partitioning, salt))
+            // The catalog keeps the key of the partitions, so that its own is the only one that ever changes.
+            let key = cipher.map(|_| cipher::new_key()).transpose()?;
+            Some(NewSpread { partitioning, salt, key })
         }
     };
     let device = uuid::Builder::from_random_bytes(device).into_uuid();
-    create(path, clock, &NewFile::Store { origin, spread }, device)
+    create(path, cipher, clock, &NewFile::Store { origin, spread }, device)
 }
 
 /// What an opened file holds.

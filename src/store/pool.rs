@@ -3,6 +3,8 @@
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+#[cfg(feature = "sqlcipher")]
+use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
@@ -12,6 +14,10 @@ use crate::sync::{Mutex, MutexGuard};
 
 /// The first call waits while its connection is opened.
 pub(super) const WAIT_MIN: Duration = Duration::from_secs(1);
+
+/// How often a pool that pauses looks whether its connections have come back.
+#[cfg(feature = "sqlcipher")]
+const LOOK: Duration = Duration::from_millis(1);
 
 /// What the pool's errors say.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +47,8 @@ struct State<K, C> {
     waited: u64,
     timeouts: u64,
     closed: bool,
+    /// While it is, nobody is lent any.
+    paused: bool,
 }
 
 struct Waiting<K, C> {
@@ -87,6 +95,7 @@ impl<K: Copy + PartialEq, C> Pool<K, C> {
             waited: 0,
             timeouts: 0,
             closed: false,
+            paused: false,
         };
         Arc::new(Self { size, share, wait_max: wait_max.max(WAIT_MIN), texts, state: Mutex::new(state) })
     }
@@ -110,6 +119,7 @@ impl<K: Copy + PartialEq, C> Pool<K, C> {
                 return Err(Error::Closed);
             }
             if state.waiting.is_empty()
+                && !state.paused
                 && state.holders.len() < self.size
                 && held(&state.holders, lane) < self.share
             {
@@ -151,7 +161,7 @@ impl<K: Copy + PartialEq, C> Pool<K, C> {
 
     /// Gives what is free to those who wait and may have it.
     fn serve(&self, state: &mut State<K, C>) {
-        while state.holders.len() < self.size {
+        while !state.paused && state.holders.len() < self.size {
             let State { waiting, holders, .. } = &mut *state;
             let may = |lane, _: &_| held(holders, lane) < self.share;
             let Some((lane, waiting)) = waiting.next_where(may) else { return };
@@ -165,7 +175,7 @@ impl<K: Copy + PartialEq, C> Pool<K, C> {
         if let Some(position) = state.holders.iter().position(|holder| *holder == lane) {
             state.holders.swap_remove(position);
         }
-        if state.closed {
+        if state.closed || state.paused {
             return;
         }
         state.idle.extend(connection.map(|connection| (key, connection)));
@@ -183,6 +193,29 @@ impl<K: Copy + PartialEq, C> Pool<K, C> {
         stats.timeouts += state.timeouts;
     }
 
+    /// Closes all connections and opens none until the answer is dropped; who asks for one waits. An error if some
+    /// that are in use do not come back in time.
+    #[cfg(feature = "sqlcipher")]
+    pub(super) fn pause(self: &Arc<Self>, until: Instant) -> Result<Paused<K, C>> {
+        let idle = {
+            let mut state = self.lock();
+            state.paused = true;
+            std::mem::take(&mut state.idle)
+        };
+        drop(idle);
+        // From here on the pool resumes however this ends.
+        let paused = Paused(Arc::clone(self));
+        while !self.lock().holders.is_empty() {
+            if Instant::now() >= until {
+                return Err(Error::Busy {
+                    reason: "connections for reading are in use; end iterators and streams that are done, and try again",
+                });
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(paused)
+    }
+
     /// Lends none any more. Whether all had come back.
     pub(super) fn close(&self) -> bool {
         let mut state = self.lock();
@@ -192,6 +225,19 @@ impl<K: Copy + PartialEq, C> Pool<K, C> {
             waiting.ticket.give(Given::Closed);
         }
         state.holders.is_empty()
+    }
+}
+
+/// A pool that lends nothing for now.
+#[cfg(feature = "sqlcipher")]
+pub(super) struct Paused<K: Copy + PartialEq, C>(Arc<Pool<K, C>>);
+
+#[cfg(feature = "sqlcipher")]
+impl<K: Copy + PartialEq, C> Drop for Paused<K, C> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.paused = false;
+        self.0.serve(&mut state);
     }
 }
 

@@ -1,19 +1,23 @@
 //! Connections for reading, lent to sessions.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+#[cfg(feature = "sqlcipher")]
+use std::time::Instant;
 
 use rusqlite::Connection;
 
 use super::connection;
+use super::file::StoreFile;
 use super::pool::{self, Lent, Texts};
 use super::spread::Place;
 use crate::error::{Error, Result};
 use crate::identity::TenantKey;
 use crate::monitor::ReaderStats;
 use crate::sync::RwLock;
+#[cfg(feature = "sqlcipher")]
+use crate::sync::RwLockWriteGuard;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Any of them serves anybody. What moves to a reader and back is a pointer.
@@ -68,7 +72,7 @@ impl Classes {
 
 /// All connections for reading of a file.
 pub(crate) struct Readers {
-    path: PathBuf,
+    file: Arc<StoreFile>,
     wait_max: Duration,
     shared: Arc<Pool>,
     /// None once the store is closed.
@@ -77,10 +81,10 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn new(path: &Path, size: u32, wait_max: Duration, classes: Arc<Classes>) -> Self {
+    pub(super) fn new(file: &Arc<StoreFile>, size: u32, wait_max: Duration, classes: Arc<Classes>) -> Self {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         Self {
-            path: path.to_owned(),
+            file: Arc::clone(file),
             wait_max,
             shared: Pool::new(size, Pool::share_of(size), wait_max, TEXTS),
             own: RwLock::new(Some(HashMap::new())),
@@ -104,7 +108,7 @@ impl Readers {
     /// One that can't be opened leaves its place to others.
     fn opened(&self, mut lent: Lent<(), Box<Connection>>) -> Result<Reader> {
         if lent.connection.is_none() {
-            lent.connection = Some(Box::new(connection::reader(&self.path)?));
+            lent.connection = Some(Box::new(connection::reader(&self.file)?));
         }
         Ok(Reader { lent, place: None })
     }
@@ -138,6 +142,17 @@ impl Readers {
         }
     }
 
+    /// Closes all connections and opens none until the answer is dropped.
+    #[cfg(feature = "sqlcipher")]
+    pub(super) fn pause(&self, until: Instant) -> Result<Paused<'_>> {
+        // Nobody gets a pool of its own meanwhile.
+        let own = self.own.write().unwrap_or_else(PoisonError::into_inner);
+        let pools: Vec<_> =
+            own.iter().flat_map(HashMap::values).chain([&self.shared]).map(Arc::clone).collect();
+        let pools = pools.iter().map(|pool| pool.pause(until)).collect::<Result<_>>()?;
+        Ok(Paused { _pools: pools, _own: own })
+    }
+
     /// Lends none any more. Whether all had come back.
     pub(super) fn close(&self) -> bool {
         let own = self.own.write().unwrap_or_else(PoisonError::into_inner).take();
@@ -145,6 +160,13 @@ impl Readers {
             own.iter().flat_map(HashMap::values).chain([&self.shared]).filter(|pool| !pool.close()).count();
         in_use == 0
     }
+}
+
+/// No connection is open or opened while it lives.
+#[cfg(feature = "sqlcipher")]
+pub(super) struct Paused<'r> {
+    _pools: Vec<pool::Paused<(), Box<Connection>>>,
+    _own: RwLockWriteGuard<'r, Option<HashMap<TenantKey, Arc<Pool>>>>,
 }
 
 /// A connection that is lent; dropping it gives it back.

@@ -115,7 +115,7 @@ impl Scrub {
 fn scrub_file(part: &Part, last: bool) -> Result<bool> {
     part.committer()?.exclusive(TenantKey::REFERENCE, |writer| {
         let writer = writer.connection();
-        let rebuilder = connection::rebuilder(part.path())?;
+        let rebuilder = connection::rebuilder(part.file())?;
         if schema::rest(writer)? == Rest::Rebuild {
             // Beside an old reader the log would only grow, by the whole file, each time.
             if !empty_log(&rebuilder)? {

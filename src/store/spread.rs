@@ -11,11 +11,13 @@ use uuid::Uuid;
 
 use super::arrival::Unborn;
 use super::change::{self, Intent};
+use super::cipher::Cipher;
+use super::file::StoreFile;
 use super::lock::Claim;
 use super::part::{Part, Settings};
 use super::{Durability, connection, erase, open, transfer};
 use crate::commit::{self, Actor, CommitTotals};
-use crate::error::{Error, Result};
+use crate::error::{Error, KeyProblem, Result};
 use crate::identity::TenantKey;
 use crate::leave::erase::Errand;
 use crate::monitor::ReaderStats;
@@ -60,6 +62,8 @@ pub(super) struct Spread {
     catalog: Arc<Catalog>,
     pub(super) settings: Settings,
     device: Uuid,
+    /// What every partition is encrypted with.
+    cipher: Option<Arc<Cipher>>,
     /// The least recently used first.
     open: Mutex<LinkedHashMap<i64, Arc<Part>>>,
     open_max: usize,
@@ -106,6 +110,7 @@ impl Spread {
         catalog: Arc<Catalog>,
         settings: Settings,
         device: Uuid,
+        cipher: Option<Arc<Cipher>>,
         open_max: usize,
     ) -> Self {
         Self {
@@ -114,6 +119,7 @@ impl Spread {
             catalog,
             settings,
             device,
+            cipher,
             open: Mutex::default(),
             open_max,
             opening: std::array::from_fn(|_| Mutex::default()),
@@ -128,6 +134,11 @@ impl Spread {
 
     pub(super) fn path_of(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    #[cfg(test)]
+    pub(super) fn file_named(&self, name: &str) -> (PathBuf, Option<Arc<Cipher>>) {
+        (self.path_of(name), self.cipher.clone())
     }
 
     /// A user's or an organization's home, in step with the catalog.
@@ -282,6 +293,9 @@ impl Spread {
         };
         let path = self.path_of(&stored.name);
         let named = |error| match error {
+            Error::Key { problem, .. } => {
+                Error::corrupt(format!("partition {}: {}", path.display(), strange(problem)))
+            }
             Error::Corrupt { what, source } => {
                 Error::Corrupt { what: format!("partition {}: {what}", path.display()), source }
             }
@@ -300,16 +314,18 @@ impl Spread {
                     reason: "the store is being changed by another process; try again",
                 });
             }
-            open::create(&path, &self.settings.clock, &NewFile::Partition, self.device)?;
+            let cipher = self.cipher.as_deref();
+            open::create(&path, cipher, &self.settings.clock, &NewFile::Partition, self.device)?;
         }
         let mut claim = Claim::reading(&path);
-        claim.inspect(open::inspect)?;
+        self.inspect(&mut claim, &path).map_err(named)?;
+        let file = Arc::new(StoreFile::new(&path, self.cipher.clone()));
         let mut part = if self.main.is_read_only() {
-            let reader = connection::reader(&path)?;
+            let reader = connection::reader(&file)?;
             open::load_partition_read_only(&reader, &path, &self.catalog, self.device).map_err(named)?;
-            Part::new(&path, claim, None, &self.settings)
+            Part::new(file, claim, None, &self.settings)
         } else {
-            let mut connection = connection::writer(&path, self.settings.durability).map_err(named)?;
+            let mut connection = connection::writer(&file, self.settings.durability).map_err(named)?;
             open::load_partition(&mut connection, &path, &self.catalog, self.device).map_err(named)?;
             if is_new {
                 // What was decided before has nowhere to go.
@@ -324,8 +340,8 @@ impl Spread {
                     "it and the catalog are of different times: restore both from one backup",
                 )));
             }
-            let committer = Part::committer_of(&path, connection, self.device, &self.settings)?;
-            let part = Part::new(&path, claim, Some(committer), &self.settings);
+            let committer = Part::committer_of(&file, connection, self.device, &self.settings)?;
+            let part = Part::new(file, claim, Some(committer), &self.settings);
             part.applied.store(applied, Ordering::Release);
             let last = intents.iter().map(|intent| intent.number).max().unwrap_or(0);
             part.decided.store(last, Ordering::Release);
@@ -333,6 +349,15 @@ impl Spread {
         };
         part.key = Some(stored.key);
         Ok(part)
+    }
+
+    /// Looks at a partition before anything is written to it. It has no key of its own that anybody could give.
+    fn inspect(&self, claim: &mut Claim, path: &Path) -> Result<()> {
+        claim.inspect(|path| open::inspect(path, self.cipher.is_some()))?;
+        match &self.cipher {
+            Some(cipher) => open::inspect_encrypted(path, cipher),
+            None => Ok(()),
+        }
     }
 
     /// Carries out what was decided in the catalog and has not happened in the partition, and brings
@@ -563,7 +588,7 @@ impl Spread {
     ) -> Result<R> {
         let path = self.path_of(name);
         let _claim = Claim::reading(&path);
-        look(&connection::reader(&path)?)
+        look(&connection::reader(&StoreFile::new(&path, self.cipher.clone()))?)
     }
 
     /// How many homes have moved in this process.
@@ -687,6 +712,19 @@ impl Drop for Writing {
                 writing.swap_remove(position);
             }
         });
+    }
+}
+
+/// What a partition is whose key is not the one that the catalog keeps.
+fn strange(problem: KeyProblem) -> &'static str {
+    match problem {
+        KeyProblem::NotEncrypted => {
+            "it is not encrypted, as the rest of the store is; put the right file in its place"
+        }
+        KeyProblem::Missing | KeyProblem::Unsupported => {
+            "it is not a SQLite database, or is encrypted, as the rest of the store is not; put the right file in its place"
+        }
+        KeyProblem::Wrong => "it is damaged or belongs to another store; restore it from a backup",
     }
 }
 

@@ -126,7 +126,7 @@ impl Inner {
         if lent.connection.is_none() {
             let home = |connection: &Connection| is_home(connection, lane);
             let looked_up = self.is_moved_by_others().then_some(&home as IsHome<'_>);
-            let opened = Bound::open(part.path(), &self.seen(scope)?, fixed, generation, looked_up);
+            let opened = Bound::open(part.file(), &self.seen(scope)?, fixed, generation, looked_up);
             match opened.map_err(|error| part.name_in(error))? {
                 Ok(bound) => lent.connection = Some(Box::new(bound)),
                 Err(Unfit::NotAtHome) => return Ok(None),

@@ -4,8 +4,12 @@
 #[cfg(all(test, shuttle))]
 pub(crate) mod schedules;
 
+#[cfg(all(test, shuttle, feature = "sqlcipher"))]
+pub(crate) use schedules::RwLockWriteGuard;
 #[cfg(all(test, shuttle))]
 pub(crate) use schedules::{Condvar, Mutex, MutexGuard, RwLock, atomic, thread, wait_timeout_while};
+#[cfg(all(not(all(test, shuttle)), feature = "sqlcipher"))]
+pub(crate) use std::sync::RwLockWriteGuard;
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::{
     sync::{Condvar, Mutex, MutexGuard, RwLock, atomic},

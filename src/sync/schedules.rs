@@ -13,7 +13,7 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 
-pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, RwLock, atomic};
+pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard, atomic};
 pub(crate) use shuttle::thread;
 
 fn config() -> Config {

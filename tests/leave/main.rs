@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../engine/mod.rs"]
+mod engine;
+mod erased;
 mod mutants;
 mod pack;
 mod problems;
@@ -13,7 +16,6 @@ use std::collections::BTreeMap;
 use pack::Said;
 use proptest::prelude::*;
 use rusqlite::types::Value as SqlValue;
-use rusqlite::{Connection, OpenFlags};
 use tenantry::{AuditEntry, Fields, ImportOptions, Record, Store, Timestamp};
 use world::{SECRET, acme, builder, furnish, user};
 
@@ -53,7 +55,7 @@ type Rows = Vec<Vec<SqlValue>>;
 fn dump(store: &Store, without: &[&str]) -> BTreeMap<(String, String), Rows> {
     let mut dump = BTreeMap::new();
     for file in files(store) {
-        let connection = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let connection = engine::look(&file);
         let mut names = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
         let names: Vec<String> = names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
         for name in names.into_iter().filter(|name| !without.contains(&name.as_str())) {
@@ -237,7 +239,7 @@ fn an_export_is_a_read_of_entities_that_ask_for_it() {
         let asks = definition.name() == "left one";
         definition.audit_reads(asks)
     });
-    let here = asking.fold(Store::builder(), tenantry::Builder::definition).temporary().unwrap();
+    let here = asking.fold(engine::builder(), tenantry::Builder::definition).temporary().unwrap();
     here.users().create(&user("ada")).unwrap();
     let session = here.session(&user("ada")).unwrap();
     for _ in 0..2 {

@@ -68,7 +68,7 @@ impl Target {
         let session = store.session(&user("somebody")).unwrap();
         session.dynamic("left one").unwrap().insert(Fields::new()).unwrap();
         let file = if partitions > 0 { store.path().join("catalog.db") } else { store.path().to_owned() };
-        let witness = Connection::open(file).unwrap();
+        let witness = super::engine::look(file);
         let mut target = Self { store, witness, version: 0 };
         target.version = target.version_now();
         target

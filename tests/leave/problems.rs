@@ -83,7 +83,8 @@ fn definitions_that_do_not_fit() {
     let ada = bundle_of_user(&here, "ada");
     let mut others = definitions();
     others[3] = others[3].clone().column(ColumnDefinition::new("more", ColumnKind::Text).optional());
-    let there = others.into_iter().fold(Store::builder(), tenantry::Builder::definition).temporary().unwrap();
+    let there =
+        others.into_iter().fold(super::engine::builder(), tenantry::Builder::definition).temporary().unwrap();
     assert!(matches!(
         problem(&there, &ada, &all_along()),
         BundleProblem::Definition { entity, difference } if entity == "task" && difference.contains("\"more\" is new here")

@@ -71,7 +71,7 @@ pub(crate) fn builder(order: usize) -> Builder {
     let mut definitions = definitions();
     let length = definitions.len();
     definitions.rotate_left(order % length);
-    definitions.into_iter().fold(Store::builder(), Builder::definition)
+    definitions.into_iter().fold(super::engine::builder(), Builder::definition)
 }
 
 /// Numbers that look random, the same for a seed.

@@ -14,6 +14,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub, missing_docs)]
 
+#[path = "../engine/mod.rs"]
+mod engine;
 mod spec;
 mod steps;
 mod tenant;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tenantry::{
-    Choice, ColumnDefinition, ColumnKind, Definition, Entity, Fields, Id, OnDelete, Quota, Result, Store,
-    Tenancy, Timestamp, UserId, Uuid, Value, Verbs, tenancy,
+    Choice, ColumnDefinition, ColumnKind, Definition, Entity, Fields, Id, OnDelete, Quota, Result, Tenancy,
+    Timestamp, UserId, Uuid, Value, Verbs, tenancy,
 };
 
 pub type Values = BTreeMap<&'static str, Value>;
@@ -195,7 +195,7 @@ pub fn builder() -> tenantry::Builder {
         .column(ColumnDefinition::new("title", ColumnKind::Text))
         .column(ColumnDefinition::new("points", ColumnKind::Integer))
         .column(ColumnDefinition::new("ticket", target("ticket", OnDelete::Restrict)).optional());
-    let builder = Store::builder()
+    let builder = crate::engine::builder()
         .entity::<Project>()
         .entity::<Task>()
         .entity::<Ticket>()

@@ -176,6 +176,11 @@ impl Attack {
             ("expect", "error") => self.expected = Some(Expected::Error),
             ("expect", "own") => self.expected = Some(Expected::Own),
             ("expect", "limit") => self.expected = Some(Expected::Limit),
+            // Before, SQLite gives no value.
+            ("expect", "limit since 3.53") => {
+                let since = rusqlite::version_number() >= 3_053_000;
+                self.expected = Some(if since { Expected::Limit } else { Expected::Own });
+            }
             ("in", "user") => self.scope = Some(Scope::User),
             ("in", "organization") => self.scope = Some(Scope::Organization),
             ("bind", json) => json.clone_into(&mut self.bound),

@@ -10,6 +10,8 @@
 
 mod checks;
 mod corpus;
+#[path = "../engine/mod.rs"]
+mod engine;
 mod world;
 
 use std::collections::BTreeMap;

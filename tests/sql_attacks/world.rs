@@ -211,7 +211,7 @@ impl Attacker for User {
 
     fn plain(&self) -> String {
         let sql = "SELECT count(*), min(title), max(code), total(amount), group_concat(id) FROM task";
-        format!("{:?} {:?}", self.session.sql(sql).rows(), self.session.list::<Task>())
+        format!("{} {:?}", crate::engine::shown(&self.session.sql(sql).rows()), self.session.list::<Task>())
     }
 
     fn expected(&self) -> &str {
@@ -236,7 +236,7 @@ impl Attacker for Member {
 
     fn plain(&self) -> String {
         let sql = "SELECT count(*), min(title), max(code), total(amount), group_concat(id) FROM ticket";
-        format!("{:?} {:?}", self.session.sql(sql).rows(), self.session.list::<Ticket>())
+        format!("{} {:?}", crate::engine::shown(&self.session.sql(sql).rows()), self.session.list::<Ticket>())
     }
 
     fn expected(&self) -> &str {
@@ -392,7 +392,7 @@ impl World {
         }
         let store = begin(STATEMENTS);
         let (user, member) = attackers(&store, own);
-        let beside = Connection::open(&path).unwrap();
+        let beside = crate::engine::look(&path);
         beside.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
         let key = beside.query_row("SELECT key FROM _user WHERE id = 'ada'", [], |row| row.get(0)).unwrap();
         let mut world = Self { source, folder, store, user, member, foreign, beside, path, key, others: 0 };
@@ -525,7 +525,7 @@ impl World {
 
 fn open(path: &Path, source: &Arc<Source>) -> Store {
     let (clock, randomness) = (Arc::clone(source), Arc::clone(source));
-    Store::builder()
+    crate::engine::builder()
         .entity::<Category>()
         .entity::<Project>()
         .entity::<Task>()

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use rusqlite::Connection;
 use tenantry::{Error, Role, Tenancy};
 
 use crate::world::{CANARY, Note, World, builder, count, member, problem, texts, told, user};
@@ -171,13 +170,10 @@ fn point_27_a_copy_of_the_file_keeps_the_rules() {
         |store: &tenantry::Store| ["ada", "grace"].map(|id| LOOK.map(|sql| told(&user(store, id), sql)));
     let before = looked(&world.store);
     let copy = folder.path().join("copy.db");
-    Connection::open(world.store.path())
-        .unwrap()
-        .execute("VACUUM INTO ?1", [copy.to_str().unwrap()])
-        .unwrap();
+    crate::engine::look(world.store.path()).execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
     world.store.close().unwrap();
     // Renumbers what has no declared number.
-    Connection::open(world.store.path()).unwrap().execute_batch("VACUUM").unwrap();
+    crate::engine::look(world.store.path()).execute_batch("VACUUM").unwrap();
     for path in [copy.as_path(), &folder.path().join("app.db")] {
         let store = builder().open(path).unwrap();
         assert_eq!(looked(&store), before);

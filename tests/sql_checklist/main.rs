@@ -32,5 +32,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, missing_docs)]
 
 mod administration;
+#[path = "../engine/mod.rs"]
+mod engine;
 mod reads;
 mod world;

@@ -9,6 +9,8 @@ use tenantry::{
     TenantSession, UserId,
 };
 
+use crate::engine::shown;
+
 #[derive(Debug, Clone, PartialEq, Entity)]
 #[entity(tenancy = reference, unique(code))]
 pub struct Currency {
@@ -54,7 +56,7 @@ pub struct Note {
 pub const CANARY: &str = "xyzzy";
 
 pub fn builder() -> Builder {
-    Store::builder()
+    crate::engine::builder()
         .entity::<Currency>()
         .entity::<Project>()
         .entity::<Task>()
@@ -171,7 +173,7 @@ impl World {
 
 /// All that a statement tells: its result or error, and its plan.
 pub fn told<S: Scope>(session: &Session<S>, sql: &str) -> String {
-    format!("{:?}\n{:?}", session.sql(sql).rows(), session.sql(sql).explain())
+    format!("{}\n{:?}", shown(&session.sql(sql).rows()), session.sql(sql).explain())
 }
 
 /// What statements tell a session before others have anything is what they tell afterwards.

@@ -12,6 +12,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, missing_docs)]
 
+#[path = "../engine/mod.rs"]
+mod engine;
 mod script;
 mod tables;
 mod tenant;
@@ -122,7 +124,7 @@ fn each_script<S: Scope>(tenancy: Tenancy, sessions: impl Fn(&Store) -> (Session
         let name = path.file_name().unwrap().to_str().unwrap();
         let records = script::parse(&fs::read_to_string(path).unwrap());
         let definitions = tables::survey(&records, tenancy);
-        let builder = Store::builder().durability(tenantry::Durability::Normal);
+        let builder = engine::builder().durability(tenantry::Durability::Normal);
         let builder = definitions.iter().cloned().fold(builder, tenantry::Builder::definition);
         let store = builder.temporary().unwrap();
         let (session, others) = sessions(&store);

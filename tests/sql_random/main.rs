@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+#[path = "../engine/mod.rs"]
+mod engine;
 mod grammar;
 mod world;
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rusqlite::Connection;
+use rusqlite::limits::Limit;
 use rusqlite::types::{Value as Sql, ValueRef};
 use tempfile::TempDir;
 use tenantry::{
@@ -70,7 +71,7 @@ fn builder() -> Builder {
         .rows(ROWS as u64)
         .result_bytes(u64::MAX)
         .memory(u64::MAX);
-    Store::builder()
+    crate::engine::builder()
         .entity::<Label>()
         .entity::<Project>()
         .entity::<Spare>()
@@ -169,7 +170,7 @@ pub(crate) fn world(seed: u64, others: Others) -> World {
 }
 
 fn analyze(path: &Path) {
-    Connection::open(path).expect("the file").execute_batch("ANALYZE").expect("statistics");
+    crate::engine::look(path).execute_batch("ANALYZE").expect("statistics");
 }
 
 fn time(time: Timestamp) -> Sql {
@@ -184,6 +185,8 @@ fn head<M>(record: &Record<M>) -> [Sql; 3] {
 /// The same data, read by the typed verbs, in tables of a database of their own.
 pub(crate) fn plain(session: &TenantSession) -> Connection {
     let connection = Connection::open_in_memory().expect("a database");
+    // As `SqlLimits` has it: beyond it `printf` gives no value before SQLite 3.53.
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, 256 << 10).expect("a limit");
     connection
         .execute_batch(
             "CREATE TABLE label (id TEXT PRIMARY KEY, code TEXT, version INTEGER, created TEXT, updated TEXT);

@@ -17,11 +17,11 @@ fn tenant(key: i64) -> TenantKey {
 }
 
 /// A database, whatever is in it.
-fn database() -> (tempfile::TempDir, PathBuf) {
+fn database() -> (tempfile::TempDir, Arc<StoreFile>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("any.db");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
-    (folder, path)
+    (folder, Arc::new(StoreFile::new(&path, None)))
 }
 
 /// The connections of one pool that are in use.

@@ -9,8 +9,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rusqlite::Connection;
-
 use crate::{
     AuditEntry, Builder, Durability, Entity, Error, Id, ImportOptions, LogRetention, OrganizationId,
     Partitioning, Record, Result, Role, Store, StoreRole, TenantSession, Timestamp, UserId,
@@ -50,12 +48,10 @@ const FOLDER: &str = "TENANTRY_TEST_FOLDER";
 pub(super) const MOMENTS_MAX: usize = 400;
 
 pub(super) fn builder(durability: Durability) -> Builder {
-    Store::builder()
-        .entity::<Currency>()
-        .entity::<Task>()
-        .entity::<Ticket>()
-        .entity::<Note>()
-        .durability(durability)
+    let builder = Store::builder();
+    #[cfg(feature = "sqlcipher")]
+    let builder = builder.encryption_key(crate::Key::raw([5; 32]));
+    builder.entity::<Currency>().entity::<Task>().entity::<Ticket>().entity::<Note>().durability(durability)
 }
 
 pub(super) fn user_id(id: &str) -> UserId {
@@ -204,27 +200,26 @@ fn assert_all_or_nothing(store: &Store, folder: &Path, what: &str) {
             session(store, id).audit().verify().unwrap();
         }
     }
-    let files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let open = |path: &PathBuf| Connection::open(path).unwrap();
-    let strings = |connection: &Connection, sql: &str| -> Vec<String> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let strings = |connection: &rusqlite::Connection, sql: &str| -> Vec<String> {
         let mut statement = connection.prepare(sql).unwrap();
         let found = statement.query_map([], |row| row.get(0)).unwrap().map(|text| text.unwrap());
         found.collect()
     };
-    let catalog = open(&folder.join("catalog.db"));
+    let catalog = store.look(None);
     let known = strings(&catalog, "SELECT id FROM _user UNION SELECT id FROM _organization");
     assert_eq!(known.iter().any(|id| ["newcomer", "club"].contains(&id.as_str())), arrived);
     let named = strings(&catalog, "SELECT hex(mark) FROM _actor");
-    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "db")) {
-        let connection = open(file);
+    for file in files.filter(|file| file.starts_with("tenants-") && file.ends_with(".db")) {
+        let connection = store.look(Some(&file));
         let here = strings(&connection, "SELECT id FROM _user UNION SELECT id FROM _organization");
-        assert!(here.iter().all(|id| known.contains(id)), "{}: {here:?}", file.display());
+        assert!(here.iter().all(|id| known.contains(id)), "{file}: {here:?}");
         let marks = strings(&connection, "SELECT hex(mark) FROM _actor");
-        assert!(marks.iter().all(|mark| named.contains(mark)), "{}: {marks:?}", file.display());
+        assert!(marks.iter().all(|mark| named.contains(mark)), "{file}: {marks:?}");
         for table in ["_rows_Task", "_rows_Ticket", "_rows_Note"] {
             let column = if table == "_rows_Note" { "text" } else { "title" };
             let sql = format!("SELECT {column} FROM {table} WHERE {column} LIKE 'brought%'");
-            assert!(arrived || strings(&connection, &sql).is_empty(), "{}: {table}", file.display());
+            assert!(arrived || strings(&connection, &sql).is_empty(), "{file}: {table}");
         }
     }
 }
@@ -330,12 +325,10 @@ pub(super) fn copy(from: &Path, to: &Path) {
 /// Each tenant's rows and entries are in one of the files, and so is its log's head.
 fn assert_whole_in_one_place(folder: &Path) {
     let mut homes = std::collections::BTreeMap::<i64, usize>::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "db") {
-            continue;
-        }
-        let connection = Connection::open(&path).unwrap();
+    let store = builder(Durability::Full).read_only().open(folder).unwrap();
+    let names = store.partitions().list().unwrap().into_iter().map(|partition| Some(partition.name));
+    for name in names.chain([None]) {
+        let connection = store.look(name.as_deref());
         let sql = "SELECT tenant FROM _log_head UNION SELECT key >> 40 FROM _audit UNION SELECT tenant FROM _row_head WHERE tenant > 0 \
                    UNION SELECT _tenant FROM _rows_Task WHERE _tenant > 0 UNION SELECT _tenant FROM _rows_Ticket WHERE _tenant > 0 \
                    UNION SELECT _tenant FROM _rows_Note WHERE _tenant > 0";

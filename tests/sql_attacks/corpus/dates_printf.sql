@@ -30,11 +30,11 @@ SELECT count(*) FROM task WHERE due < 'now' OR created < CURRENT_TIMESTAMP
 SELECT typeof(unixepoch('now', 'subsec')), typeof(julianday())
 ;;
 -- a width of two thousand million
--- expect: limit
+-- expect: limit since 3.53
 SELECT printf('%2147483647d', 1)
 ;;
 -- a precision of a thousand million
--- expect: limit
+-- expect: limit since 3.53
 SELECT printf('%.1000000000d', 1)
 ;;
 -- a width as an argument, negative
