@@ -4,7 +4,7 @@
 //! on the store and on the models: every verb, through derived types and by name, in transactions
 //! that commit, fail and panic, in sessions of users and of organizations' members, with ids of
 //! other tenants among the ones that are tried, while memberships end, users are disabled, quotas
-//! change, tenants are erased and begin anew under the same id, and a store admin acts in tenants' names. After every step the answers are compared: values, order, counts, bytes, errors, ids, audit
+//! change, tenants are erased and begin anew under the same id, others leave and arrive as copies, and a store admin acts in tenants' names. After every step the answers are compared: values, order, counts, bytes, errors, ids, audit
 //! entries.
 //!
 //! A case runs its steps in several [`Setting`]s: interleaved on one thread, and with each world of

@@ -37,6 +37,8 @@ pub enum Verb {
     SetQuota(Option<Room>),
     /// The tenant is erased, and one of the same id made, which begins with nothing.
     Erase,
+    /// The tenant leaves as a bundle, and arrives under another id, as a copy that goes again.
+    Leave,
     /// The application lets all that the tenant's logs hold so far expire.
     Expire,
 }
@@ -253,7 +255,7 @@ fn verb(transactions: bool) -> BoxedStrategy<Verb> {
             Verb::Transaction(steps, ending)
         }),
         // Files are built anew, which takes its time.
-        1 => prop_oneof![3 => any::<Index>().prop_map(Verb::Revoke), 1 => Just(Verb::Erase)],
+        1 => prop_oneof![6 => any::<Index>().prop_map(Verb::Revoke), 2 => Just(Verb::Erase), 1 => Just(Verb::Leave)],
         1 => proptest::option::weighted(0.8, room()).prop_map(Verb::SetQuota),
         1 => Just(Verb::Expire),
     ]

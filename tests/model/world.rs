@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use proptest::sample::Index;
 use tenantry::{
-    AdminSession, AuditEntry, Cursor, Dynamic, Error, Fields, Filter, Id, LogRetention, Order,
-    OrganizationId, OrganizationSession, QuotaKind, ReadEntry, ReadKind, Record, Result, Role, Store, Target,
-    Tenancy, TenantSession, Timestamp, Upserted, Usage, UserId, Uuid, Value, Verbs, column,
+    AdminSession, AuditEntry, Cursor, Dynamic, Error, Exported, Fields, Filter, Id, ImportOptions, Imported,
+    LogRetention, Order, OrganizationId, OrganizationSession, QuotaKind, ReadEntry, ReadKind, Record, Result,
+    Role, Store, Target, Tenancy, TenantSession, Timestamp, Upserted, Usage, UserId, Uuid, Value, Verbs,
+    column,
 };
 
 use crate::spec::{CHOICES, Kind, Limits, READ, SPECS, Spec, TypedVerbs, Values, fields, quota};
@@ -143,6 +144,8 @@ impl World {
                     tenant.erased();
                     let created = identity("user.create", [("id", Value::None, user.clone().into())]);
                     tenant.log.push(done_by(tenant.admin, created));
+                } else if let Verb::Leave = step.verb {
+                    user_leaves(store, user, rows(tenant, &specs));
                 } else if let Verb::SetQuota(room) = step.verb {
                     let spec = *step.entity.get(&specs);
                     let limits = limits(tenant, spec, room);
@@ -218,6 +221,12 @@ impl World {
                         member.private.erased();
                         member.active = true;
                     }
+                    return;
+                }
+                if let Verb::Leave = step.verb {
+                    let specs: Vec<_> = SPECS.iter().collect();
+                    let private: u64 = members.iter().map(|member| rows(&member.private, &specs)).sum();
+                    organization_leaves(store, organization, rows(tenant, &specs) + private);
                     return;
                 }
                 if let Verb::Expire = step.verb {
@@ -401,6 +410,60 @@ pub fn while_busy<T>(mut call: impl FnMut() -> Result<T>) -> T {
             Err(Error::Busy { .. }) if Instant::now() < until => std::thread::sleep(Duration::from_millis(1)),
             outcome => return outcome.unwrap(),
         }
+    }
+}
+
+/// A user leaves, and arrives under another id; the copy is the same, and then it goes. Nobody else notices,
+/// nor does the user.
+fn user_leaves(store: &Store, user: &UserId, rows: u64) {
+    let mut bundle = Vec::new();
+    let exported = while_busy(|| {
+        bundle.clear();
+        store.users().export(user, &mut bundle)
+    });
+    assert_eq!(exported.rows, rows);
+    let copy = UserId::new(format!("{user} elsewhere")).unwrap();
+    let options = ImportOptions::new().under(copy.as_str()).with_quotas();
+    if arrived(|| store.users().import(&mut &bundle[..], &options), &exported) {
+        let (here, there) = (store.session(&copy).unwrap(), &exported);
+        let log = here.audit().list().unwrap();
+        assert_eq!(log.last().unwrap().action, "tenant.import");
+        assert_eq!(log.len() as u64, there.entries + 1);
+        assert!(here.audit().verify().unwrap().is_intact());
+        drop(here);
+        assert_eq!(while_busy(|| store.users().erase(&copy)).rows, rows);
+    }
+}
+
+fn organization_leaves(store: &Store, organization: &OrganizationId, rows: u64) {
+    let mut bundle = Vec::new();
+    let exported = while_busy(|| {
+        bundle.clear();
+        store.organizations().export(organization, &mut bundle)
+    });
+    assert_eq!(exported.rows, rows);
+    let copy = OrganizationId::new(format!("{organization} elsewhere")).unwrap();
+    // Other worlds may erase users meanwhile who are members, or have been.
+    let options = ImportOptions::new().under(copy.as_str()).with_quotas();
+    if arrived(|| store.organizations().import(&mut &bundle[..], &options), &exported) {
+        assert_eq!(while_busy(|| store.organizations().erase(&copy)).rows, rows);
+    }
+}
+
+/// Whether it did: with a quota of its own taken away, a tenant can have more than anybody may bring.
+fn arrived(mut import: impl FnMut() -> Result<Imported>, exported: &Exported) -> bool {
+    let outcome = while_busy(|| match import() {
+        Err(Error::Busy { reason }) => Err(Error::Busy { reason }),
+        other => Ok(other),
+    });
+    match outcome {
+        Ok(imported) => {
+            assert_eq!((imported.rows, imported.entries), (exported.rows, exported.entries));
+            assert_eq!(Some(imported.digest), exported.digest);
+            true
+        }
+        Err(Error::QuotaExceeded { .. }) => false,
+        Err(other) => panic!("{other:?}"),
     }
 }
 
@@ -796,9 +859,12 @@ impl Context<'_> {
                 assert_eq!(got, wanted);
                 wanted.map(drop)
             }
-            Verb::Transaction(..) | Verb::Revoke(_) | Verb::SetQuota(_) | Verb::Expire | Verb::Erase => {
-                Ok(())
-            }
+            Verb::Transaction(..)
+            | Verb::Revoke(_)
+            | Verb::SetQuota(_)
+            | Verb::Expire
+            | Verb::Erase
+            | Verb::Leave => Ok(()),
         }
     }
 
@@ -1088,7 +1154,9 @@ fn compare_reads(reads: &[ReadEntry], user: &UserId, entity: &str, rows: usize, 
     assert!(READ.contains(&entity));
     for (position, read) in reads.iter().enumerate() {
         assert_eq!(read.number, position as u64 + 1);
-        assert_eq!(read.actor.as_ref(), Some(user));
+        // The application lets the tenant leave.
+        let reader = (read.kind != ReadKind::Export).then_some(user);
+        assert_eq!(read.actor.as_ref(), reader);
         assert!(read.admin.as_ref().is_none_or(|admin| admin.as_str() == ROOT));
         assert_eq!(read.admin.is_some(), read.reason.is_some());
         assert_eq!(read.entity, entity);
