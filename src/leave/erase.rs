@@ -86,8 +86,15 @@ impl Whose {
         }
     }
 
-    /// Takes the id and the name out of a file, and ends memberships.
-    pub(crate) fn forget(self, connection: &Connection) -> Result<()> {
+    /// By which logs that came from other stores name it, as the file that says who exists has it.
+    pub(crate) fn other_marks(self, connection: &Connection) -> Result<Vec<Mark>> {
+        match self {
+            Whose::User { mark, .. } => identities::other_marks(connection, mark),
+            Whose::Organization { .. } => Ok(Vec::new()),
+        }
+    }
+
+    fn forget(self, connection: &Connection) -> Result<()> {
         match self {
             Whose::User { mark, .. } => identities::forget_user(connection, self.key()?, mark),
             Whose::Organization { .. } => identities::forget_organization(connection, self.key()?),
@@ -110,6 +117,8 @@ pub(crate) struct Errand {
     /// The tenants whose rows and payloads go, of those that live there.
     tenants: Vec<i64>,
     ended: Option<Ended>,
+    /// By which logs that came from other stores name the user.
+    marks: Vec<Mark>,
     /// When it was decided, in microseconds.
     time: i64,
     actor: Option<Mark>,
@@ -129,7 +138,23 @@ impl Errand {
     ) -> Self {
         let tenants = tenants.into_iter().map(TenantKey::get).collect();
         let (name, authority) = (name.cloned(), actor.admin.as_deref().cloned());
-        Self { whose, tenants, ended, time, actor: actor.user, name, authority }
+        Self { whose, tenants, ended, marks: Vec::new(), time, actor: actor.user, name, authority }
+    }
+
+    /// Also what logs from other stores call the user goes.
+    pub(crate) fn naming(self, marks: Vec<Mark>) -> Self {
+        Self { marks, ..self }
+    }
+
+    /// Takes the id and the name out of a file, and ends memberships.
+    pub(crate) fn forget(&self, connection: &Connection) -> Result<()> {
+        identities::forget_marks(connection, &self.marks)?;
+        self.whose.forget(connection)
+    }
+
+    /// Whether logs anywhere may name the user.
+    pub(crate) fn is_named_anywhere(&self) -> bool {
+        !self.marks.is_empty()
     }
 
     /// The same where nobody lives of whom something goes.
@@ -171,7 +196,7 @@ impl Errand {
             payload.change("role", &role.as_str().into(), &Value::None);
             note(unit, TenantKey::from_stored(*organization)?, "member.remove", payload)?;
         }
-        self.whose.forget(unit.connection()?)?;
+        self.forget(unit.connection()?)?;
         // Samples of values, if another tool has run `ANALYZE`.
         schema::drop_statistics(unit.connection()?)?;
         schema::set_rest(unit.connection()?, Rest::Rebuild)?;

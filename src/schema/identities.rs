@@ -483,9 +483,23 @@ pub(crate) fn forget_user(connection: &Connection, key: TenantKey, mark: Mark) -
     connection.prepare_cached(sql)?.execute([key.get()])?;
     let sql = "UPDATE _user SET id = NULL, name = '', role = 'user' WHERE key = ?1";
     connection.prepare_cached(sql)?.execute([key.get()])?;
-    let sql = "INSERT INTO _actor (mark, id) VALUES (?1, NULL) ON CONFLICT (mark) DO UPDATE SET id = NULL";
-    connection.prepare_cached(sql)?.execute([mark])?;
+    forget_marks(connection, &[mark])?;
     connection.prepare_cached("UPDATE _member SET active = 0 WHERE user = ?1")?.execute([key.get()])?;
+    Ok(())
+}
+
+/// The marks by which logs that came from other stores name the user of a mark.
+pub(crate) fn other_marks(connection: &Connection, mark: Mark) -> Result<Vec<Mark>> {
+    let sql = "SELECT o.mark FROM _actor AS a JOIN _actor AS o ON o.id = a.id AND o.mark <> a.mark WHERE a.mark = ?1";
+    all(connection, sql, [mark], |row| Ok(row.get(0)?))
+}
+
+/// Nobody knows any more whose these were.
+pub(crate) fn forget_marks(connection: &Connection, marks: &[Mark]) -> Result<()> {
+    let sql = "INSERT INTO _actor (mark, id) VALUES (?1, NULL) ON CONFLICT (mark) DO UPDATE SET id = NULL";
+    for mark in marks {
+        connection.prepare_cached(sql)?.execute([mark])?;
+    }
     Ok(())
 }
 

@@ -72,12 +72,13 @@ impl Inner {
         unit.alone();
         let (whose, homes) = find(unit.connection()?)?;
         let key = whose.key()?;
+        let marks = whose.other_marks(unit.connection()?)?;
         let time = unit.now().as_microsecond();
         let tasks: Vec<Task> = homes
             .into_iter()
             .map(|(home, tenants, ended)| {
                 let errand = Errand::new(whose, tenants, ended, time, &by.actor, by.name.as_ref());
-                Task { home, errand }
+                Task { home, errand: errand.naming(marks.clone()) }
             })
             .collect();
         let store = Arc::clone(self);
@@ -122,7 +123,9 @@ impl Inner {
             partitions::set_scrub(catalog, partition, number)?;
             steps.push(Step { partition, number, errand });
         }
-        whose.forget(catalog)?;
+        if let Some(task) = tasks.first() {
+            task.errand.forget(catalog)?;
+        }
         schema::drop_statistics(catalog)?;
         schema::set_rest(catalog, Rest::Rebuild)?;
         steps.sort_by_key(|step| (step.partition, step.number));
@@ -208,7 +211,7 @@ fn places(catalog: &Connection, tasks: &[Task], whose: Whose) -> Result<Vec<(i64
         }
     }
     if let (Whose::User { .. }, Some(Task { home, errand })) = (whose, tasks.first())
-        && identities::was_admin(catalog, whose.key()?)?
+        && (errand.is_named_anywhere() || identities::was_admin(catalog, whose.key()?)?)
     {
         for stored in partitions::all(catalog)? {
             if places.iter().all(|(partition, ..)| *partition != stored.key) {

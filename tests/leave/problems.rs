@@ -7,7 +7,7 @@ use tenantry::{
     StoreRole, UserId,
 };
 
-use super::pack::{Pack, edit, edit_logs};
+use super::pack::{Pack, edit, edit_logs, open, seal};
 use super::world::{acme, builder, definitions, furnish, user};
 use super::{
     COUNTED, all_along, assert_others_untouched, bundle_of_acme, bundle_of_user, dump, look_as_user,
@@ -524,4 +524,100 @@ fn others_write_while_somebody_arrives_in_several_files() {
         &user("busy"),
         Role::Member,
     ));
+}
+
+/// What a log from another store calls somebody goes with who has that id here.
+#[test]
+fn whoever_arrived_can_be_erased() {
+    const CANARY: &str = "canary-q7-somebody";
+    let here = builder(0).temporary().unwrap();
+    here.users().create(&user(CANARY)).unwrap();
+    here.users().create(&user("grace")).unwrap();
+    let session = here.session(&user(CANARY)).unwrap();
+    session.dynamic("left one").unwrap().insert(Fields::new()).unwrap();
+    here.organizations().create(&acme()).unwrap();
+    for id in [CANARY, "grace"] {
+        here.organizations().add_member(&acme(), &user(id), Role::Member).unwrap();
+    }
+    let tickets = session.in_organization(&acme()).unwrap();
+    let ticket = Fields::new().with("flag", true).with("text", "ours");
+    tickets.dynamic("ticket").unwrap().insert(ticket).unwrap();
+    let (bundle, acme_bundle) = (bundle_of_user(&here, CANARY), bundle_of_acme(&here));
+    for partitions in [0, 3] {
+        let empty = || if partitions > 0 { builder(0).partitions(partitions) } else { builder(0) };
+        let there = empty().temporary().unwrap();
+        there.users().import(&mut &bundle[..], &all_along()).unwrap();
+        assert!(there.users().erase(&user(CANARY)).unwrap().scrubbed);
+        for file in super::files(&there) {
+            let bytes = std::fs::read(&file).unwrap();
+            let found = bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes());
+            assert!(!found, "{}", file.display());
+        }
+        // An organization that names the user in its log, and nobody who is a member.
+        let there = empty().temporary().unwrap();
+        there.users().import(&mut &bundle[..], &all_along()).unwrap();
+        there.organizations().import(&mut &acme_bundle[..], &all_along()).unwrap();
+        there.users().erase(&user(CANARY)).unwrap();
+        for file in super::files(&there) {
+            let connection = rusqlite::Connection::open(&file).unwrap();
+            let sql = "SELECT count(*) FROM _actor WHERE id = ?1";
+            let named: u32 = connection.query_row(sql, [CANARY], |row| row.get(0)).unwrap();
+            assert_eq!(named, 0, "{}", file.display());
+        }
+        let report = there.check().unwrap();
+        assert!(report.is_clean(), "{report}");
+        // And it leaves again, with what is left.
+        let again = bundle_of_acme(&there);
+        let next = empty().temporary().unwrap();
+        next.organizations().import(&mut &again[..], &all_along()).unwrap();
+        assert!(next.check().unwrap().is_clean());
+    }
+}
+
+/// What one bundle says, no other bytes say, though their checksums hold.
+#[test]
+fn the_same_in_another_form() {
+    let here = builder(0).temporary().unwrap();
+    here.users().create(&user("ada")).unwrap();
+    let session = here.session(&user("ada")).unwrap();
+    for _ in 0..3 {
+        session.dynamic("left one").unwrap().insert(Fields::new()).unwrap();
+    }
+    let ada = bundle_of_user(&here, "ada");
+    let there = builder(0).temporary().unwrap();
+    assert_eq!(problem(&there, &[&ada[..], &[0xc0]].concat(), &all_along()), BundleProblem::Trailing);
+    let malformed = |bundle: &[u8]| match problem(&there, bundle, &all_along()) {
+        BundleProblem::Malformed { what, .. } => what,
+        other => panic!("{other:?}"),
+    };
+    // The rows in two frames, of which the first is not full.
+    let bodies: Vec<Vec<u8>> = open(&ada);
+    let is_rows = |body: &&Vec<u8>| Pack::read(&mut &body[..]).unwrap().list()[0].text() == "rows";
+    let at = bodies.iter().position(|body| is_rows(&body)).unwrap();
+    let written = |frame: &Pack| {
+        let mut body = Vec::new();
+        frame.write(&mut body);
+        body
+    };
+    let Pack::List(frame) = Pack::read(&mut &bodies[at][..]).unwrap() else { panic!() };
+    let part = |rows: &[Pack]| {
+        written(&Pack::List(vec![frame[0].clone(), frame[1].clone(), Pack::List(rows.to_vec())]))
+    };
+    let rows = frame[2].list();
+    let mut split = bodies.clone();
+    split.splice(at..=at, [part(&rows[..1]), part(&rows[1..])]);
+    let split = edit(&seal(&split), |frame| {
+        if frame[0].text() == "end" {
+            let Pack::Integer(frames) = frame[4] else { panic!() };
+            frame[4] = Pack::Integer(frames + 1);
+        }
+    });
+    assert_eq!(malformed(&split), "its items are not as many as a frame holds");
+    // A number in two bytes that has room in one: the row's own, which follows the array's marker.
+    let row = written(&rows[0]);
+    let mut longer = bodies.clone();
+    let start = longer[at].windows(row.len()).position(|window| window == row).unwrap();
+    assert_eq!(longer[at][start + 1], 1);
+    longer[at].splice(start + 1..start + 2, [0xcc, 1]);
+    assert_eq!(malformed(&seal(&longer)), "an item is not written as a store writes it");
 }
