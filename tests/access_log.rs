@@ -858,7 +858,7 @@ fn what_an_erased_tenant_read_is_gone_and_what_waited_is_never_written() {
     session.list::<Finding>().unwrap();
     store.users().erase(&ada).unwrap();
     store.close().unwrap();
-    let file = rusqlite::Connection::open(&path).unwrap();
+    let file = engine::look(&path);
     let left: i64 = file.query_row("SELECT count(*) FROM _audit_read", [], |row| row.get(0)).unwrap();
     assert_eq!(left, 0);
 }

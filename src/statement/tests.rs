@@ -593,7 +593,7 @@ fn what_leaves_and_arrives_takes_only_its_own_along() {
     inside.dynamic("private").unwrap().insert(row()).unwrap();
     let key =
         |session: &crate::session::Core<'_>, tenancy| session.scope.reads(tenancy).unwrap().tenant.get();
-    let connection = |store: &Store| Connection::open(store.path()).unwrap();
+    let connection = |store: &Store| store.look(None);
     let own = [key(session.core(), Tenancy::User)];
     let members = [key(inside.core(), Tenancy::Organization), key(inside.core(), Tenancy::Member)];
     let (mut ada, mut acme) = (Vec::new(), Vec::new());

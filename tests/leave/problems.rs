@@ -89,7 +89,7 @@ fn definitions_that_do_not_fit() {
         problem(&there, &ada, &all_along()),
         BundleProblem::Definition { entity, difference } if entity == "task" && difference.contains("\"more\" is new here")
     ));
-    let there = Store::temporary().unwrap();
+    let there = super::engine::builder().temporary().unwrap();
     assert!(matches!(problem(&there, &ada, &all_along()), BundleProblem::Definition { .. }));
 }
 
