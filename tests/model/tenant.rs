@@ -64,6 +64,12 @@ pub struct Surroundings {
 }
 
 impl Tenant {
+    /// What it was before, but for the ids that it had meanwhile: a record may have been read under one of
+    /// them, of its own, also if others have one of the same id.
+    pub fn restore(&mut self, before: Self) {
+        *self = Self { ids: std::mem::take(&mut self.ids), ..before };
+    }
+
     /// Whoever has the id next has nothing of it; what is tried in vain are its records' ids too.
     pub fn erased(&mut self) {
         *self = Self { admin: self.admin, ids: std::mem::take(&mut self.ids), ..Self::default() };

@@ -508,9 +508,9 @@ impl Parties<'_> {
 
     /// Undoes what happened since, except that ids which were seen stay known.
     fn restore(&mut self, (own, private): (Tenant, Option<Tenant>)) {
-        *self.own = own;
+        self.own.restore(own);
         if let (Some(tenant), Some(private)) = (&mut self.private, private) {
-            **tenant = private;
+            tenant.restore(private);
         }
     }
 }
