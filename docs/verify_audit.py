@@ -514,7 +514,7 @@ class Store:
         role, _ = role_of(self.main)
         if role != ("catalog" if folder else "file"):
             raise CanNotLook("%s is a part of a store: give the folder of a store with partitions" % path)
-        self.names()
+        self.names(folder is not None)
         # Where each log is: the file, by tenant.
         self.files = {None: self.main}
         self.homes = dict.fromkeys(self.name_of) if folder is None else {0: None}
@@ -535,7 +535,7 @@ class Store:
             if state_of(path) != state:
                 raise CanNotLook("%s was changed by somebody meanwhile; look again" % path)
 
-    def names(self):
+    def names(self, several_files):
         main = self.main
         # Without an id there is nobody any more, of whom a log may be left.
         users = dict(rows(main, "SELECT key, id FROM _user WHERE id IS NOT NULL", integer, text))
@@ -555,7 +555,7 @@ class Store:
         sql = "SELECT key FROM _user UNION ALL SELECT key FROM _organization UNION ALL SELECT key FROM _member"
         known = {key for (key,) in rows(main, sql, integer)}
         for (key,) in rows(main, "SELECT key FROM _tenant WHERE key >= 0", integer):
-            if key not in self.name_of:
+            if key not in self.name_of and (key in known or not several_files):
                 self.name_of[key] = "tenant:%d" % key
                 if key not in known:
                     self.problems.append("tenant:%d: nothing says who that is" % key)

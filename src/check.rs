@@ -340,7 +340,7 @@ fn marks(connection: &Connection, report: &mut Report) -> Result<()> {
         (
             // Who is on the way to a partition is not named there yet.
             "SELECT count(*) FROM _user AS u LEFT JOIN _actor AS a ON a.mark = u.mark \
-             WHERE (a.mark IS NULL OR a.id <> u.id) AND u.id NOT LIKE char(1) || '%'",
+             WHERE (a.mark IS NULL OR a.id IS NOT u.id) AND ifnull(u.id, '') NOT LIKE char(1) || '%'",
             "are a user's, and the logs would name somebody else",
         ),
         (
@@ -523,10 +523,6 @@ fn replay(connection: &Connection, tenant: TenantKey, beginning_lost: bool) -> R
     StoredEntry::each(connection, tenant, |entry| {
         // It is the last one, or means nothing.
         log.erased = entry.action == ERASE;
-        if log.erased {
-            log = Log { erased: true, ..Log::default() };
-            return Ok(());
-        }
         if entry.action == ARRIVED {
             match entry.changes() {
                 Ok(Some(changes)) => log.note_import(&changes),
@@ -584,6 +580,9 @@ fn replay(connection: &Connection, tenant: TenantKey, beginning_lost: bool) -> R
         }
         Ok(())
     })?;
+    if log.erased {
+        log = Log { erased: true, ..Log::default() };
+    }
     Ok(log)
 }
 

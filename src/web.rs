@@ -95,8 +95,8 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let caller = Caller::of(parts, state).await?;
-        let Some(named) = caller.named(ORGANIZATION) else {
-            tracing::error!("a route that uses `BearerIn` has no parameter {{organization}}");
+        let [named] = &caller.named(ORGANIZATION)[..] else {
+            tracing::error!("a route that uses `BearerIn` has not one parameter {{organization}}");
             return Err(Problem::internal());
         };
         // What is no id is no organization's.
@@ -133,8 +133,9 @@ impl Caller {
         Ok(Self { store: Store::from_ref(state), verifier: TokenVerifier::from_ref(state), token, path })
     }
 
-    fn named(&self, parameter: &str) -> Option<String> {
-        self.path.iter().find_map(|(name, value)| (name == parameter).then(|| value.to_owned()))
+    /// What the path says for a parameter; nested routes can say it more than once.
+    fn named(&self, parameter: &str) -> Vec<String> {
+        self.path.iter().filter(|(name, _)| *name == parameter).map(|(_, value)| value.to_owned()).collect()
     }
 
     /// Verifies the token, which may ask the file, and goes on to the session that is wanted.
@@ -148,12 +149,12 @@ impl Caller {
                 Err(Error::UnknownUser { .. }) => return Err(Error::aborted(Problem::forbidden())),
                 session => session?,
             };
-            match named {
-                Some(other) if other != session.user().as_str() => {
+            match named.into_iter().find(|named| named != session.user().as_str()) {
+                Some(other) => {
                     let error = Error::AccessDenied { reason: "the path names another user".to_owned() };
                     Err(session.core().refused((USER, other.chars().take(TOLD_MAX).collect()), error))
                 }
-                _ => go_on(session),
+                None => go_on(session),
             }
         })
         .await
@@ -321,6 +322,12 @@ impl From<Error> for Problem {
                     _ => StatusCode::UNPROCESSABLE_ENTITY,
                 };
                 Problem::coded(status, "limit_exceeded", format!("more than is allowed: {limit}"))
+            }
+            // What the application gave, and not the client.
+            Error::InvalidInput { field, .. }
+                if ["path", "verifier", "key", "encryption key"].contains(&field.as_str()) =>
+            {
+                Problem::internal()
             }
             Error::InvalidInput { .. } | Error::Constraint { .. } => {
                 told(StatusCode::UNPROCESSABLE_ENTITY, "invalid")

@@ -8,8 +8,8 @@ mod engine;
 use std::sync::Mutex;
 
 use tenantry::{
-    AuditEntry, Entity, Error, Id, LogRetention, OrganizationId, OrganizationSession, Quota, Role, SqlLimits,
-    Store, StoreRole, TenantName, TenantSession, Timestamp, UserId, column,
+    AuditEntry, Entity, Error, Id, ImportOptions, LogRetention, OrganizationId, OrganizationSession, Quota,
+    Role, SqlLimits, Store, StoreRole, TenantName, TenantSession, Timestamp, UserId, column,
 };
 
 #[derive(Debug, Clone, PartialEq, Entity)]
@@ -693,6 +693,12 @@ fn whoever_has_ended_learns_nothing_more() {
         };
         for id in ["ada", "nobody"] {
             let id = user(id);
+            denied(admin.users().export(&id, &mut Vec::new()).map(drop), "export");
+            denied(admin.users().export_json_lines(&id, &mut Vec::new()).map(drop), "export_json_lines");
+            denied(admin.users().erase(&id).map(drop), "erase");
+            let none: &[u8] = &[];
+            denied(admin.users().import(&mut { none }, &ImportOptions::new()).map(drop), "import");
+            denied(admin.organizations().import(&mut { none }, &ImportOptions::new()).map(drop), "import");
             denied(admin.users().get(&id).map(drop), "get");
             denied(admin.users().get_or_create(&id).map(drop), "get_or_create");
             denied(admin.users().create(&id).map(drop), "create");
@@ -726,8 +732,10 @@ fn whoever_has_ended_learns_nothing_more() {
             denied(admin.organizations().member_usage(&id, &user("ada"), "note").map(drop), "member_usage");
             denied(admin.organizations().set_member_quota(&id, &user("ada"), "note", quota), "member quota");
             denied(admin.organizations().expire_log(&id, LogRetention::default()).map(drop), "expire_log");
-            denied(session.accept_invitation(&id).map(drop), "accept");
-            denied(session.decline_invitation(&id), "decline");
+            let ended =
+                |outcome: Result<(), Error>| matches!(outcome, Err(Error::Disabled { id }) if id == "grace");
+            assert!(ended(session.accept_invitation(&id).map(drop)));
+            assert!(ended(session.decline_invitation(&id)));
         }
         assert!(matches!(session.invitations(None, 1), Err(Error::Disabled { .. })));
         assert_eq!(own(&store, "ada").audit().list().unwrap(), before);

@@ -1287,3 +1287,20 @@ fn a_full_disk_ends_an_export() {
     assert!(matches!(ada.audit().export_cloud_events(&mut Full(5_000)), Err(Error::Io { .. })));
     assert_eq!(ada.audit().export_json_lines(&mut Full(1 << 20)).unwrap(), 101);
 }
+
+#[test]
+fn a_number_within_a_transaction_is_no_transactions() {
+    let store = engine::builder().entity::<Ticket>().temporary().unwrap();
+    let ada = store.users().create(&UserId::new("ada").unwrap()).unwrap();
+    let acme = store.organizations().create(&OrganizationId::new("acme").unwrap()).unwrap();
+    store.organizations().add_member(&acme, &ada, Role::Member).unwrap();
+    let session = store.session(&ada).unwrap().in_organization(&acme).unwrap();
+    session
+        .transaction(|tx| {
+            let ticket = |title: &str| Fields::new().with("title", title);
+            tx.dynamic(Ticket::ENTITY_NAME)?.insert_many(["a", "b", "c"].map(ticket)).map(drop)
+        })
+        .unwrap();
+    let of = |number| session.audit().transaction(number).list().unwrap().len();
+    assert_eq!([of(1), of(2), of(3), of(4), of(5), of(6)], [1, 1, 3, 0, 0, 0]);
+}

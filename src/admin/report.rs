@@ -192,8 +192,9 @@ impl<'a, M: Model> TenantReport<'a, M> {
         let store = &admin.store;
         let grants = vec![store.grants.take(owning.key, Right::Reach), Arc::clone(&admin.grant)];
         let authority = Some(Arc::clone(&admin.authority));
-        let session =
-            Session::<tenancy::Inspection>::new(Arc::clone(store), scope, grants, authority).accounted();
+        let session = Session::<tenancy::Inspection>::new(Arc::clone(store), scope, grants, authority)
+            .accounted()
+            .limited(admin.limits.clone());
         let mut query = Query::new(session.core(), Ok(self.table));
         if let Some(filter) = &self.filter {
             query = query.filter(filter.clone());

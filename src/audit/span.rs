@@ -60,7 +60,11 @@ impl Span {
         }
         if let Some(transaction) = query.transaction {
             let number = number("transaction", transaction)?;
-            span.first = span.first.max(tenant.first() | number);
+            // Where no transaction begins with it, there is none of this number.
+            let Some(first) = span.first_at_least(connection, Growing::Transaction, number)? else {
+                return Ok(None);
+            };
+            span.first = span.first.max(first);
             span.end_before(span.first_at_least(connection, Growing::Transaction, number + 1)?);
         }
         // Of the whole log, since an entry outside the rest of the query may be the one that begins or ends the range.

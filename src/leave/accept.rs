@@ -18,6 +18,10 @@ use crate::schema::Catalog;
 use crate::scope::Scope;
 use crate::statement::{self as door, NewRow, Table, transfer as statement};
 
+/// What a bundle may number records, their versions and entries up to: half of what there is, so that whoever arrives
+/// goes on for as long as anybody, and what is done to it can always be written down.
+pub(super) const NUMBER_MAX: i64 = 1 << (TenantKey::NUMBER_BITS - 1);
+
 /// Rows of one tenant and entity, as they come.
 pub(super) struct Rows<'t> {
     pub(super) table: &'t Table,
@@ -32,10 +36,10 @@ pub(super) struct Rows<'t> {
 impl Rows<'_> {
     pub(super) fn accept(&mut self, row: &mut RowItem, frame: u64) -> Result<()> {
         let refuse = |what| Err(BundleProblem::Malformed { frame, what }.into());
-        if row.number < self.head.next || row.number >= 1 << TenantKey::NUMBER_BITS {
+        if row.number < self.head.next || row.number >= NUMBER_MAX {
             return refuse("its records are not in the order of their numbers");
         }
-        if row.version < 1 || time_from_micros(row.updated).is_none() {
+        if !(1..NUMBER_MAX).contains(&row.version) || time_from_micros(row.updated).is_none() {
             return refuse("a record's version or time of change is not valid");
         }
         let author = row.author.as_deref();
@@ -159,7 +163,7 @@ impl Entries {
         };
         let number = integer(entry_column::NUMBER)?;
         let (transaction, clock) = (integer(entry_column::TRANSACTION)?, integer(entry_column::CLOCK)?);
-        if !(self.number + 1..1 << TenantKey::NUMBER_BITS).contains(&number) {
+        if !(self.number + 1..NUMBER_MAX).contains(&number) {
             return Err(refuse("a log's entries are not in the order of their numbers"));
         }
         let milliseconds = integer(entry_column::TIME)?.div_euclid(1_000);
@@ -198,6 +202,27 @@ pub(super) fn put_log(
     let last_id = last_id.as_bytes();
     connection.execute(sql, params![tenant.get(), log.origin, log.next, log.hash, log.clock, last_id])?;
     Ok(())
+}
+
+/// Whose marks are, as the store knows it, or else as a bundle says.
+pub(super) fn believed(
+    connection: &Connection,
+    actors: &BTreeMap<Mark, Option<String>>,
+) -> Result<BTreeMap<Mark, Option<String>>> {
+    let mut believed = BTreeMap::new();
+    for (mark, id) in actors {
+        let known: Option<Option<String>> = connection
+            .prepare_cached("SELECT id FROM _actor WHERE mark = ?1")?
+            .query_row([mark], |row| row.get(0))
+            .optional()?;
+        if let (Some(Some(known)), Some(named)) = (&known, id)
+            && known != named
+        {
+            return Err(BundleProblem::Actor { named: named.clone() }.into());
+        }
+        believed.insert(*mark, known.unwrap_or_else(|| id.clone()));
+    }
+    Ok(believed)
 }
 
 /// Says whose the marks in the logs are. Where the store says otherwise, it is believed: of one whose id was

@@ -10,8 +10,8 @@ use rusqlite::types::Value as SqlValue;
 use uuid::Uuid;
 
 use super::accept::{
-    Entries, Newest, Rows, accept, bring_along, check_targets, has_reference, name_actors, put_log,
-    record_of, unreadable,
+    Entries, NUMBER_MAX, Newest, Rows, accept, believed, bring_along, check_targets, has_reference,
+    name_actors, put_log, record_of, unreadable,
 };
 use super::form::{
     self, ActorItem, EndFrame, EntityFrame, LogPart, Manifest, MemberFrame, ReferenceItem, RowItem,
@@ -46,6 +46,9 @@ pub(super) fn run(
     input: &mut dyn Read,
     options: &ImportOptions,
 ) -> Result<Imported> {
+    // An administrator who is told what is missing here, or there already, has asked for it.
+    by.check()?;
+    store.look_at_all(by, "import")?;
     let record_bytes_max = store.main().committer()?.record_bytes_max() as u64;
     let frame_bytes = options.frame_bytes_max.unwrap_or(2 * record_bytes_max + FRAME_SPARE);
     let limits = FrameLimits { frame_bytes, bytes: options.bytes_max };
@@ -62,6 +65,7 @@ pub(super) fn run(
         opening,
         tenants: Vec::new(),
         actors: BTreeMap::new(),
+        marks: BTreeMap::new(),
         direct: References::default(),
         listed: Listed::default(),
         rows: 0,
@@ -159,6 +163,10 @@ fn read_members(
 ) -> Result<Vec<NewMember>> {
     let mut members: Vec<NewMember> = Vec::new();
     let mut missing = Vec::new();
+    if count > options.members_max {
+        let max = options.members_max.into();
+        return Err(BundleProblem::TooLarge { limit: "members", max }.into());
+    }
     for _ in 0..count {
         let member: MemberFrame = stream.one()?;
         let Ok(user) = UserId::new(&member.user) else {
@@ -215,6 +223,8 @@ struct Import<'i, 'r> {
     tenants: Vec<Landed>,
     /// Whom the logs name.
     actors: BTreeMap<Mark, Option<String>>,
+    /// The same, as the store believes it.
+    marks: BTreeMap<Mark, Option<String>>,
     /// The reference records that rows refer to.
     direct: References,
     listed: Listed,
@@ -351,9 +361,12 @@ impl<'i> Import<'i, '_> {
             })?;
         }
         // No log names anybody whom its file does not know, at no moment.
-        let known: BTreeMap<Mark, Option<String>> =
+        let said: BTreeMap<Mark, Option<String>> =
             named.iter().filter_map(|mark| Some((*mark, self.actors.get(mark)?.clone()))).collect();
+        // What the store says of a mark is believed, also where the file of the records has not met it yet.
+        let known = self.store.read(|connection| believed(connection, &said))?;
         self.arrival.write(|connection| name_actors(connection, &known))?;
+        self.marks.extend(known);
         Ok(named)
     }
 
@@ -365,7 +378,7 @@ impl<'i> Import<'i, '_> {
         mut newest: Newest,
     ) -> Result<()> {
         let known = named.clone();
-        if !(0..CLOCK_MAX).contains(&log.clock) || !(1..1 << TenantKey::NUMBER_BITS).contains(&log.next) {
+        if !(0..CLOCK_MAX).contains(&log.clock) || !(1..NUMBER_MAX).contains(&log.next) {
             return Err(self.stream.malformed("where a log ends is not valid"));
         }
         if let Some(checkpoint) = &log.checkpoint {
@@ -563,7 +576,18 @@ impl<'i> Import<'i, '_> {
 
     fn settle(self, digest: Sum) -> Result<Imported> {
         let Self {
-            catalog, arrival, opening, tenants, listed, direct, actors, options, rows, entries, ..
+            store,
+            catalog,
+            arrival,
+            opening,
+            tenants,
+            listed,
+            direct,
+            marks,
+            options,
+            rows,
+            entries,
+            ..
         } = self;
         let Some(home) = tenants.first() else { return Err(Error::Closed) };
         let mut payload = said(options, home, digest);
@@ -573,7 +597,15 @@ impl<'i> Import<'i, '_> {
         let id = options.id.clone().unwrap_or(opening.id);
         let users: Vec<UserId> = arrival.new_users().cloned().collect();
         let reference_records = arrival.settle(payload, |unit, copies| {
-            name_actors(unit.connection()?, &actors)?;
+            if believed(unit.connection()?, &marks)? != marks {
+                return Err(Error::Busy {
+                    reason: "somebody whom the bundle names was erased or made in this moment",
+                });
+            }
+            name_actors(unit.connection()?, &marks)?;
+            if store.is_spread() {
+                identities::are_named_anywhere(unit.connection()?, marks.keys())?;
+            }
             let mut brought = 0;
             if options.reference_records {
                 brought = bring_along(unit, catalog, copies, listed.missing)?;

@@ -76,6 +76,7 @@ pub struct ImportOptions {
     quotas: bool,
     bytes_max: u64,
     frame_bytes_max: Option<u64>,
+    members_max: u32,
 }
 
 impl Default for ImportOptions {
@@ -94,6 +95,7 @@ impl ImportOptions {
             quotas: false,
             bytes_max: 1 << 30,
             frame_bytes_max: None,
+            members_max: 10_000,
         }
     }
 
@@ -128,6 +130,13 @@ impl ImportOptions {
     /// proportion to the tenant's largest log.
     pub fn bytes_max(mut self, bytes: u64) -> Self {
         self.bytes_max = bytes;
+        self
+    }
+
+    /// The most members that an organization may have. 10,000 by default: each takes up a tenant's key, of which a
+    /// store has 8,388,607, also if the bundle is refused later on in a store of several files.
+    pub fn members_max(mut self, members: u32) -> Self {
+        self.members_max = members;
         self
     }
 
@@ -279,7 +288,7 @@ impl Users<'_> {
 
     fn source(&self, id: &UserId) -> Result<Source> {
         let store = self.inner();
-        let home = store.read(|connection| Ok(identities::find_user(connection, id)?.key))?;
+        let home = self.key(id, "export")?;
         source(store, self.by(), home)
     }
 }
@@ -338,7 +347,7 @@ impl Organizations<'_> {
 
     fn source(&self, id: &OrganizationId) -> Result<Source> {
         let store = self.inner();
-        let home = store.read(|connection| Ok(identities::find_organization(connection, id)?.key))?;
+        let home = self.key(id, "export")?;
         source(store, self.by(), home)
     }
 }

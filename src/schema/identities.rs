@@ -469,6 +469,18 @@ pub(crate) fn whole_members(connection: &Connection, organization: TenantKey) ->
     })
 }
 
+/// Logs anywhere may name whoever has these marks.
+pub(crate) fn are_named_anywhere<'m>(
+    connection: &Connection,
+    marks: impl Iterator<Item = &'m Mark>,
+) -> Result<()> {
+    let mut statement = connection.prepare_cached("UPDATE _user SET was_admin = 1 WHERE mark = ?1")?;
+    for mark in marks {
+        statement.execute([mark])?;
+    }
+    Ok(())
+}
+
 /// Whether a user is a store admin or has been one, so that logs anywhere may name it.
 pub(crate) fn was_admin(connection: &Connection, key: TenantKey) -> Result<bool> {
     let sql = "SELECT was_admin FROM _user WHERE key = ?1";

@@ -37,7 +37,7 @@ impl<'s> AuditEntries<'s> {
 
     fn advance(&mut self) -> Result<Option<AuditEntry>> {
         // Also for what was read before: a batch may be looked at for long.
-        self.core.check_time()?;
+        self.core.check()?;
         if self.buffer.is_empty()
             && let Some(span) = self.rest.take()
         {

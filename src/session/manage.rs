@@ -97,6 +97,7 @@ impl TenantSession {
         organization: &impl AsRef<OrganizationId>,
     ) -> Result<OrganizationSession> {
         let core = self.core();
+        core.check()?;
         core.admit(organization.as_ref())?;
         let accepted = core.store.accept_invitation(&core.by([]), self.user(), organization.as_ref());
         core.told("invitation.accept", accepted)?;
@@ -110,6 +111,7 @@ impl TenantSession {
     /// [`Error::NotInvited`].
     pub fn decline_invitation(&self, organization: &impl AsRef<OrganizationId>) -> Result<()> {
         let core = self.core();
+        core.check()?;
         core.admit(organization.as_ref())?;
         let declined = core.store.decline_invitation(&core.by([]), self.user(), organization.as_ref());
         core.told("invitation.decline", declined)

@@ -58,7 +58,7 @@ impl<'s, M: Model> Records<'s, M> {
 
     fn advance(&mut self) -> Result<Option<Record<M>>> {
         // Also for what was read before: a batch may be looked at for long.
-        self.core.check_time()?;
+        self.core.check()?;
         if self.buffer.is_empty() && !self.done {
             self.fill()?;
         }

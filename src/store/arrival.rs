@@ -359,6 +359,10 @@ impl<'s> Landing<'s> {
         let unborn = keys.unborn();
         let body = unborn.to_bytes()?;
         let intent = partitions::intend(connection, partition, keys.home, IntentKind::Clear, &body)?;
+        // The file learns of them, also if nobody arrives.
+        for known in keys.members.iter().filter(|member| !member.is_new) {
+            partitions::note_former(connection, known.user, partition)?;
+        }
         // Nobody clears it meanwhile. From here on dropping it ends that.
         spread.begin_move(keys.home)?;
         let mut landing = Self { spread, home: keys.home, partition, part, intent: None, unborn };

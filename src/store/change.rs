@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::absent_as_none;
 use super::access::{By, Right};
 use super::inner::Inner;
 use super::spread::Holding;
@@ -287,6 +288,12 @@ impl Inner {
         };
         let partition = self.partition_for(&unit, home, &intent.mirror)?;
         spread.forget_done(unit.connection()?)?;
+        if let Some(id) = &by.name
+            && let Some(actor) = absent_as_none(identities::find_user(unit.connection()?, id))?
+        {
+            // The file learns of whoever acts, who may be no member.
+            partitions::note_former(unit.connection()?, actor.key, partition.key)?;
+        }
         let number = partitions::intend(
             unit.connection()?,
             partition.key,

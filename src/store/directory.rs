@@ -52,7 +52,7 @@ impl<'s> Users<'s> {
         &self.by
     }
 
-    fn key(&self, id: &UserId, by: &str) -> Result<TenantKey> {
+    pub(crate) fn key(&self, id: &UserId, by: &str) -> Result<TenantKey> {
         // Whoever may not ask any more does not learn who exists.
         self.by.check()?;
         let found = self.store.read(|connection| Ok(identities::find_user(connection, id)?.key));
@@ -66,7 +66,11 @@ impl<'s> Users<'s> {
         verb: &str,
         decide: impl FnOnce(&mut Unit) -> Result<(Change, R)>,
     ) -> Result<R> {
-        let outcome = self.store.change(&self.by, decide);
+        self.told(id, verb, self.store.change(&self.by, decide))
+    }
+
+    /// What a refusal tells an administrator is on record too.
+    fn told<R>(&self, id: &UserId, verb: &str, outcome: Result<R>) -> Result<R> {
         if outcome.is_err() && self.by.actor.admin.is_some() {
             self.look(id, verb)?;
         }
@@ -229,7 +233,7 @@ impl<'s> Users<'s> {
     /// # Ok(()) }
     /// ```
     pub fn erase(&self, id: &impl AsRef<UserId>) -> Result<Erasure> {
-        self.store.erase_user(&self.by, id.as_ref())
+        self.store.found(&self.by, "tenant.erase", self.store.erase_user(&self.by, id.as_ref()))
     }
 
     /// A page of users in the order of their ids: those after `after`, at most `limit`.
@@ -277,7 +281,8 @@ impl<'s> Users<'s> {
     /// ```
     pub fn set_quota(&self, id: &impl AsRef<UserId>, entity: &str, quota: Option<Quota>) -> Result<()> {
         let key = self.key(id.as_ref(), "quota.set")?;
-        self.store.set_quota(&self.by, Owner::at_home(key, Tenancy::User), entity, quota)
+        let set = self.store.set_quota(&self.by, Owner::at_home(key, Tenancy::User), entity, quota);
+        self.told(id.as_ref(), "quota.set", set)
     }
 
     /// What a user has of an entity of tenancy `user`, and may have.
@@ -326,7 +331,8 @@ impl<'s> Users<'s> {
     /// ```
     pub fn expire_log(&self, id: &impl AsRef<UserId>, retention: LogRetention) -> Result<ExpiredLog> {
         let key = self.key(id.as_ref(), "audit.expire")?;
-        self.store.expire_logs(&self.by, key, &[key], retention)
+        let expired = self.store.expire_logs(&self.by, key, &[key], retention);
+        self.told(id.as_ref(), "audit.expire", expired)
     }
 
     /// The organizations that a user is a member of, and the role in each.
@@ -372,7 +378,7 @@ impl<'s> Organizations<'s> {
         &self.by
     }
 
-    fn key(&self, id: &OrganizationId, by: &str) -> Result<TenantKey> {
+    pub(crate) fn key(&self, id: &OrganizationId, by: &str) -> Result<TenantKey> {
         self.by.check()?;
         let found = self.store.read(|connection| Ok(identities::find_organization(connection, id)?.key));
         self.store.found(&self.by, by, found)
@@ -507,7 +513,7 @@ impl<'s> Organizations<'s> {
     /// # Ok(()) }
     /// ```
     pub fn erase(&self, id: &impl AsRef<OrganizationId>) -> Result<Erasure> {
-        self.store.erase_organization(&self.by, id.as_ref())
+        self.store.found(&self.by, "tenant.erase", self.store.erase_organization(&self.by, id.as_ref()))
     }
 
     /// Which connections sessions in the organization read on, until the store is closed.
@@ -536,7 +542,8 @@ impl<'s> Organizations<'s> {
         quota: Option<Quota>,
     ) -> Result<()> {
         let key = self.key(id.as_ref(), "quota.set")?;
-        self.store.set_quota(&self.by, Owner::at_home(key, Tenancy::Organization), entity, quota)
+        let set = self.store.set_quota(&self.by, Owner::at_home(key, Tenancy::Organization), entity, quota);
+        self.told(id.as_ref(), "quota.set", set)
     }
 
     /// What an organization has of an entity of tenancy `organization`, and may have.
@@ -566,7 +573,8 @@ impl<'s> Organizations<'s> {
         quota: Option<Quota>,
     ) -> Result<()> {
         let owner = self.member(organization.as_ref(), user.as_ref(), "quota.set")?;
-        self.store.set_quota(&self.by, owner, entity, quota)
+        let set = self.store.set_quota(&self.by, owner, entity, quota);
+        self.told(organization.as_ref(), "quota.set", set)
     }
 
     /// What one member has of an entity of tenancy `member`, and may have.
@@ -606,7 +614,8 @@ impl<'s> Organizations<'s> {
         let members = self.store.read(|connection| identities::all_members(connection, home))?;
         let members = members.into_iter().map(|(member, ..)| member.key);
         let logs: Vec<TenantKey> = std::iter::once(home).chain(members).collect();
-        self.store.expire_logs(&self.by, home, &logs, retention)
+        let expired = self.store.expire_logs(&self.by, home, &logs, retention);
+        self.told(id.as_ref(), "audit.expire", expired)
     }
 
     /// What an organization and its members hold, and what sessions in it did since the store was

@@ -44,6 +44,11 @@ impl Claims {
         Ok(Limits { expires, organization, role, clock: Arc::clone(clock) })
     }
 
+    /// Whether it is from whom and for whom the verifier asks.
+    pub(super) fn is_for(&self, rules: &Rules) -> bool {
+        self.check_issuer(rules).is_ok() && self.check_audience(rules).is_ok()
+    }
+
     /// When the token ends: a little after `exp`, as clocks differ a little.
     fn check_times(&self, rules: &Rules, now: Timestamp) -> Result<Timestamp, TokenProblem> {
         let expires = self.time("exp", Round::Down)?.ok_or_else(|| missing("exp"))?;

@@ -252,7 +252,10 @@ impl TokenVerifier {
         let claims = self.signed_claims(token)?;
         match (claims.check(&self.rules, clock), claims.user()) {
             (Ok(limits), Ok(user)) => Ok(Verified { user, limits }),
-            (Err(problem), user) => Err(Refused { problem, user: user.ok() }),
+            // Another issuer's `sub` is somebody else, also where both sign with the same keys.
+            (Err(problem), user) => {
+                Err(Refused { problem, user: user.ok().filter(|_| claims.is_for(&self.rules)) })
+            }
             (Ok(_), Err(problem)) => Err(problem.into()),
         }
     }

@@ -3,7 +3,7 @@
 use tenantry::{Error, Store};
 
 use super::world::{acme, builder, furnish, user};
-use super::{all_along, bundle_of_acme, bundle_of_user, look_as_member, look_as_user};
+use super::{all_along, bundle_of_acme, bundle_of_user, files, look_as_member, look_as_user};
 
 fn stores() -> Vec<Store> {
     vec![builder(0).temporary().unwrap(), builder(1).partitions(3).temporary().unwrap()]
@@ -30,6 +30,39 @@ fn whoever_was_erased_can_come_back_from_a_bundle() {
         clean(&store);
         // And go again.
         assert!(store.users().erase(&user("ada")).unwrap().scrubbed);
+        clean(&store);
+    }
+}
+
+#[test]
+fn of_a_refused_organization_no_file_keeps_its_members() {
+    let here = builder(0).temporary().unwrap();
+    furnish(&here, 3, 60);
+    let bundle = bundle_of_acme(&here);
+    for cut in [bundle.len() / 3, bundle.len() - 40] {
+        let store = builder(1).partitions(5).temporary().unwrap();
+        let members = here.organizations().members(&acme(), None, 100).unwrap();
+        for member in &members {
+            store.users().get_or_create(&member.user).unwrap();
+        }
+        assert!(store.organizations().import(&mut &bundle[..cut], &all_along()).is_err());
+        clean(&store);
+        for member in &members {
+            assert!(store.users().erase(&member.user).unwrap().scrubbed);
+        }
+        for file in files(&store) {
+            let connection = super::engine::look(&file);
+            for member in &members {
+                let sql = "SELECT (SELECT count(*) FROM _user WHERE id = ?1) + (SELECT count(*) FROM _actor WHERE id = ?1)";
+                let left: i64 = connection.query_row(sql, [member.user.as_str()], |row| row.get(0)).unwrap();
+                assert_eq!(left, 0, "{} in {}", member.user, file.display());
+            }
+        }
+        // And whoever has the ids next is no worse for it.
+        for member in &members {
+            store.users().create(&member.user).unwrap();
+        }
+        store.organizations().import(&mut &bundle[..], &all_along()).unwrap();
         clean(&store);
     }
 }

@@ -386,7 +386,12 @@ fn what_is_larger_than_allowed() {
             frame[6] = Pack::Integer(u32::MAX.into());
         }
     });
-    assert!(matches!(problem(&there, &claims, &all_along()), BundleProblem::Malformed { .. }));
+    assert!(matches!(
+        problem(&there, &claims, &all_along()),
+        BundleProblem::TooLarge { limit: "members", max: 10_000 }
+    ));
+    let options = all_along().members_max(u32::MAX);
+    assert!(matches!(problem(&there, &claims, &options), BundleProblem::Malformed { .. }));
     there.users().import(&mut &ada[..], &all_along().bytes_max(ada.len() as u64)).unwrap();
 }
 

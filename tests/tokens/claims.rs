@@ -167,6 +167,25 @@ fn issuers_are_compared_whole() {
     assert_eq!(outcome(&world, &Kind::hs256().verifier, &of(json!("anybody"))), None, "none is asked for");
 }
 
+/// Where many share a signer, another's `sub` is somebody else: nothing of it gets into Ada's log.
+#[test]
+fn a_token_of_another_issuer_or_for_another_audience_says_nothing_in_anybodys_log() {
+    let world = World::new();
+    let verifier = Kind::hs256().verifier.issuer("a").audience("tasks");
+    for claims in [
+        json!({ "iss": "evil", "aud": "tasks" }),
+        json!({ "iss": "a", "aud": "else" }),
+        json!({ "iss": "evil", "aud": "tasks", "exp": 1 }),
+    ] {
+        assert!(outcome(&world, &verifier, &claims_with(&claims)).is_some());
+    }
+    assert_eq!(world.refusals(), Vec::<String>::new());
+    assert!(
+        outcome(&world, &verifier, &claims_with(&json!({ "iss": "a", "aud": "tasks", "exp": 1 }))).is_some()
+    );
+    assert_eq!(world.refusals().len(), 1);
+}
+
 #[test]
 fn required_claims_have_to_be_there() {
     let world = World::new();

@@ -373,6 +373,9 @@ fn a_refused_token_is_noted_if_it_is_real() {
     assert!(noted[0].contains("not_allowed") && noted[0].contains("it has expired"), "{noted:?}");
     let other = kind.token(&claims_with(&json!({ "aud": "another" })));
     assert_eq!(world.refused(&kind.verifier, &other), TokenProblem::Audience);
+    let younger = kind.token(&claims_with(&json!({ "exp": crate::support::NOON - 59 })));
+    assert_eq!(world.refused(&kind.verifier, &younger), TokenProblem::Expired);
+    // One for somebody else speaks of somebody else.
     assert_eq!(world.refusals().len(), 2);
     // Of nobody who is known.
     let stranger = claims_with(&json!({ "sub": "stranger", "exp": 0 }));
