@@ -13,7 +13,9 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 
-pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard, atomic};
+#[cfg(feature = "sqlcipher")]
+pub(crate) use shuttle::sync::RwLockWriteGuard;
+pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, RwLock, atomic};
 pub(crate) use shuttle::thread;
 
 fn config() -> Config {

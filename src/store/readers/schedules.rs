@@ -131,8 +131,8 @@ fn closing_in_the_middle_is_told_to_everyone() {
 
 #[test]
 fn a_connection_that_can_not_be_opened_leaves_its_place_to_others() {
-    let (_folder, path) = database();
-    let path = path.with_extension("missing");
+    let (_folder, file) = database();
+    let path = Arc::new(StoreFile::new(&file.path().with_extension("missing"), None));
     explore(500, move || {
         let readers = Arc::new(Readers::new(&path, SIZE, LONG, Arc::default()));
         assert!(together(&readers, &[1, 1, 1, 2, 2], |_| {}).iter().all(Result::is_err));
