@@ -71,7 +71,8 @@ impl<'s> Users<'s> {
 
     /// What a refusal tells an administrator is on record too.
     fn told<R>(&self, id: &UserId, verb: &str, outcome: Result<R>) -> Result<R> {
-        if outcome.is_err() && self.by.actor.admin.is_some() {
+        // That the store is busy tells nothing of anybody.
+        if self.by.actor.admin.is_some() && outcome.as_ref().is_err_and(|error| !error.is_retryable()) {
             self.look(id, verb)?;
         }
         outcome
@@ -410,7 +411,8 @@ impl<'s> Organizations<'s> {
 
     /// What a refusal tells an administrator is on record too.
     fn told<R>(&self, id: &OrganizationId, verb: &str, outcome: Result<R>) -> Result<R> {
-        if outcome.is_err() && self.by.actor.admin.is_some() {
+        // That the store is busy tells nothing of anybody.
+        if self.by.actor.admin.is_some() && outcome.as_ref().is_err_and(|error| !error.is_retryable()) {
             self.look(id, verb)?;
         }
         outcome
