@@ -228,21 +228,10 @@ pub(super) fn believed(
 /// Says whose the marks in the logs are. Where the store says otherwise, it is believed: of one whose id was
 /// erased nobody knows it again.
 pub(super) fn name_actors(connection: &Connection, actors: &BTreeMap<Mark, Option<String>>) -> Result<()> {
-    for (mark, id) in actors {
-        let known: Option<Option<String>> = connection
-            .prepare_cached("SELECT id FROM _actor WHERE mark = ?1")?
-            .query_row([mark], |row| row.get(0))
-            .optional()?;
-        match (known, id) {
-            (Some(Some(known)), Some(named)) if known != *named => {
-                return Err(BundleProblem::Actor { named: named.clone() }.into());
-            }
-            (Some(_), _) => {}
-            (None, _) => {
-                let sql = "INSERT INTO _actor (mark, id) VALUES (?1, ?2)";
-                connection.prepare_cached(sql)?.execute(params![mark, id])?;
-            }
-        }
+    let sql = "INSERT INTO _actor (mark, id) VALUES (?1, ?2) ON CONFLICT (mark) DO NOTHING";
+    let mut statement = connection.prepare_cached(sql)?;
+    for (mark, id) in believed(connection, actors)? {
+        statement.execute(params![mark, id])?;
     }
     Ok(())
 }

@@ -102,6 +102,11 @@ pub(crate) struct By {
 }
 
 impl By {
+    /// Whether a refusal tells an administrator something of a tenant: that the store is busy does not.
+    pub(super) fn is_told<R>(&self, outcome: &Result<R>) -> bool {
+        self.actor.admin.is_some() && outcome.as_ref().is_err_and(|error| !error.is_retryable())
+    }
+
     /// Whether the token and the grants are still good: ask again once nobody else writes.
     pub(crate) fn check(&self) -> Result<()> {
         if let Some(limits) = &self.limits {

@@ -71,8 +71,7 @@ impl<'s> Users<'s> {
 
     /// What a refusal tells an administrator is on record too.
     fn told<R>(&self, id: &UserId, verb: &str, outcome: Result<R>) -> Result<R> {
-        // That the store is busy tells nothing of anybody.
-        if self.by.actor.admin.is_some() && outcome.as_ref().is_err_and(|error| !error.is_retryable()) {
+        if self.by.is_told(&outcome) {
             self.look(id, verb)?;
         }
         outcome
@@ -411,8 +410,7 @@ impl<'s> Organizations<'s> {
 
     /// What a refusal tells an administrator is on record too.
     fn told<R>(&self, id: &OrganizationId, verb: &str, outcome: Result<R>) -> Result<R> {
-        // That the store is busy tells nothing of anybody.
-        if self.by.actor.admin.is_some() && outcome.as_ref().is_err_and(|error| !error.is_retryable()) {
+        if self.by.is_told(&outcome) {
             self.look(id, verb)?;
         }
         outcome

@@ -22,7 +22,8 @@ impl Store {
     /// # Errors
     ///
     /// - [`Error::Token`], whose reason is for the application's operator. A token whose signature fits is noted in its user's
-    ///   log, each one once; any other only in a warning to `tracing`, since anybody can write a name into a token.
+    ///   log, once as long as it is among the last ones that were refused; any other only in a warning to `tracing`, since
+    ///   anybody can write a name into a token.
     /// - [`Error::UnknownUser`] and [`Error::Disabled`], as [`session`](Self::session).
     ///
     /// [`TokenVerifier`] has an example.
